@@ -1,0 +1,117 @@
+// Package control knows the tenants: which there are, where they live, and how
+// one begins, is suspended and resumes.
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+)
+
+// What the registry keeps: at most this many tenants, each for at most this long.
+// A stale entry cannot open a door, it only costs one refused round trip.
+const (
+	registrySize = 10_000
+	registryTTL  = 15 * time.Second
+)
+
+// Registry finds tenants by id, from memory where it can.
+type Registry struct {
+	db    *postgres.DB
+	cache *otter.Cache[tenant.ID, entry]
+}
+
+type entry struct {
+	tenant    *tenant.Tenant
+	placement postgres.Placement
+}
+
+// NewRegistry makes the registry of db and lets db's handles find tenants by it.
+func NewRegistry(db *postgres.DB) *Registry {
+	r := &Registry{db: db, cache: otter.Must(&otter.Options[tenant.ID, entry]{
+		MaximumSize:      registrySize,
+		ExpiryCalculator: otter.ExpiryWriting[tenant.ID, entry](registryTTL),
+	})}
+	db.SetLocate(r.locate)
+	return r
+}
+
+// Tenant is the tenant of that id, in any status, at most 15 s old.
+//
+// Errors: fault.NotFound.
+func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
+	e, err := r.find(ctx, id, false)
+	return e.tenant, err
+}
+
+// Open is Tenant for one that may be worked in.
+//
+// Errors: fault.NotFound; fault.TenantSuspended for one that is not ACTIVE.
+func (r *Registry) Open(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
+	e, err := r.find(ctx, id, false)
+	if err != nil {
+		return nil, err
+	}
+	return e.tenant, Serving(e.tenant)
+}
+
+// Serving tells whether a tenant may be worked in.
+//
+// Errors: fault.TenantSuspended.
+func Serving(t *tenant.Tenant) error {
+	if t.Status != tenant.Active {
+		return fault.New(fault.TenantSuspended, "This tenant is not active just now. Its owner can ask the operator of this service why.")
+	}
+	return nil
+}
+
+// Forget drops what is remembered of a tenant.
+func (r *Registry) Forget(id tenant.ID) { r.cache.Invalidate(id) }
+
+func (r *Registry) locate(ctx context.Context, id tenant.ID, fresh bool) (postgres.Placement, error) {
+	e, err := r.find(ctx, id, fresh)
+	if err != nil {
+		return postgres.Placement{}, err
+	}
+	return e.placement, Serving(e.tenant)
+}
+
+func (r *Registry) find(ctx context.Context, id tenant.ID, fresh bool) (entry, error) {
+	if !fresh {
+		if e, ok := r.cache.GetIfPresent(id); ok {
+			return e, nil
+		}
+	}
+	row, err := r.db.Control().GetTenant(ctx, controlsql.GetTenantParams{ID: id})
+	if err != nil {
+		r.cache.Invalidate(id)
+		if postgres.IsNoRows(err) {
+			return entry{}, unknown()
+		}
+		return entry{}, err
+	}
+	e := entry{tenant: fromRow(&row.Tenant), placement: postgres.Placement{
+		Isolation: row.Placement.Isolation,
+		Cluster:   row.Placement.ClusterName,
+		Epoch:     row.Placement.Epoch,
+	}}
+	if row.Placement.SchemaName != nil {
+		e.placement.Schema = *row.Placement.SchemaName
+	}
+	r.cache.Set(id, e)
+	return e, nil
+}
+
+func unknown() error {
+	return fault.New(fault.NotFound, "There is no such tenant.")
+}
+
+func fromRow(t *controlsql.Tenant) *tenant.Tenant {
+	return &tenant.Tenant{ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Plan: t.PlanCode, Currency: t.CurrencyCode, CreatedAt: t.CreatedAt}
+}

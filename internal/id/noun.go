@@ -1,0 +1,79 @@
+package id
+
+import "io"
+
+type (
+	product  struct{}
+	category struct{}
+	user     struct{}
+	member   struct{}
+	session  struct{}
+	event    struct{}
+)
+
+func (product) Prefix() string  { return "prod" }
+func (category) Prefix() string { return "cat" }
+func (user) Prefix() string     { return "user" }
+func (member) Prefix() string   { return "mem" }
+func (session) Prefix() string  { return "sess" }
+func (event) Prefix() string    { return "evt" }
+
+// Product is the id of a product, prod_….
+type Product struct{ Of[product] }
+
+// Category is the id of a category, cat_….
+type Category struct{ Of[category] }
+
+// User is the id of a person, user_…. A person is the same in every tenant.
+type User struct{ Of[user] }
+
+// Member is the id of a person's membership in one tenant, mem_….
+type Member struct{ Of[member] }
+
+// Session is the id of a sign-in, sess_….
+type Session struct{ Of[session] }
+
+// Event is the id of something that happened, evt_….
+type Event struct{ Of[event] }
+
+// NewProduct makes an id. It and its like below never return the same id twice.
+func NewProduct() Product { return Product{From[product](New())} }
+
+// NewCategory makes an id.
+func NewCategory() Category { return Category{From[category](New())} }
+
+// NewUser makes an id.
+func NewUser() User { return User{From[user](New())} }
+
+// NewMember makes an id.
+func NewMember() Member { return Member{From[member](New())} }
+
+// NewSession makes an id.
+func NewSession() Session { return Session{From[session](New())} }
+
+// NewEvent makes an id.
+func NewEvent() Event { return Event{From[event](New())} }
+
+// MarshalGQL writes the public form.
+func (v Product) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Product) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v Category) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Category) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v User) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *User) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v Member) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Member) UnmarshalGQL(from any) error { return v.read(from) }

@@ -1,0 +1,326 @@
+package postgres
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/commonhold/commonhold/internal/fault"
+)
+
+//go:embed migrations/*/*.sql bootstrap/*.sql
+var files embed.FS
+
+// Files are all that Migrate runs: migrations/SET/*.sql and bootstrap/*.sql.
+func Files() fs.FS { return files }
+
+// A set of migrations and the schema it makes. The control set is applied once,
+// the gate once per database, the tenant set once per home. Order matters: doors
+// come before homes.
+var migrationSets = []struct{ name, schema string }{
+	{"control", "control"},
+	{"gate", "gate"},
+	{"tenant", "shared"},
+}
+
+// migrationLock keeps two migrators of one database apart: 'commhold' in ASCII.
+const migrationLock = 0x636f6d6d686f6c64
+
+// SetStatus says how far one migration set of a database is.
+type SetStatus struct {
+	Set     string   `json:"set"`
+	Schema  string   `json:"schema"`
+	Version int64    `json:"version"` // 0: nothing applied
+	Target  int64    `json:"target"`  // what this binary brings it to
+	Pending []string `json:"pending"` // files, in order
+}
+
+// Migrate brings a database to this binary's version: roles, schemas and
+// settings first, then the three sets as commonhold_owner. Two migrators at once
+// wait for each other, and running it again changes nothing. adminURL logs in as a
+// superuser, or as commonhold_migrator where the roles and schemas exist.
+// progress is told each step and may be nil.
+//
+// Errors: fault.DatabaseDown, fault.PostgresTooOld, fault.MissingPrivileges,
+// fault.SchemaTooNew.
+func Migrate(ctx context.Context, adminURL string, progress func(format string, args ...any)) error {
+	if progress == nil {
+		progress = func(string, ...any) {}
+	}
+	config, conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		return fmt.Errorf("wait for other migrators: %w", err)
+	}
+	var mayBootstrap bool
+	if err := conn.QueryRow(ctx, "select rolsuper or rolcreaterole from pg_roles where rolname = current_user").Scan(&mayBootstrap); err != nil {
+		return fmt.Errorf("ask what the role may do: %w", err)
+	}
+	if mayBootstrap {
+		if err := bootstrap(ctx, conn, progress); err != nil {
+			return err
+		}
+	}
+	for _, set := range migrationSets {
+		if err := withProvider(config, set.name, set.schema, func(p *goose.Provider) error {
+			return applySet(ctx, p, set.name, set.schema, progress)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Status tells how far each set is, without changing anything. A database that
+// was never migrated has version 0 everywhere.
+func Status(ctx context.Context, adminURL string) ([]SetStatus, error) {
+	_, conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	statuses := make([]SetStatus, 0, len(migrationSets))
+	for _, set := range migrationSets {
+		migrations, err := migrationsOf(set.name)
+		if err != nil {
+			return nil, err
+		}
+		s := SetStatus{Set: set.name, Schema: set.schema, Pending: []string{}}
+		if s.Version, err = appliedVersion(ctx, conn, set.schema); err != nil {
+			return nil, err
+		}
+		for _, f := range migrations {
+			s.Target = f.version
+			if f.version > s.Version {
+				s.Pending = append(s.Pending, f.name)
+			}
+		}
+		statuses = append(statuses, s)
+	}
+	return statuses, nil
+}
+
+// CheckVersions refuses a database whose schema this binary does not serve.
+//
+// Errors: fault.NotMigrated, fault.SchemaTooNew, each naming the command to run.
+func (db *DB) CheckVersions(ctx context.Context) error {
+	conn, err := acquire(ctx, db.control)
+	if err != nil {
+		return classify(ctx, err)
+	}
+	defer conn.Release()
+	for _, set := range migrationSets {
+		migrations, err := migrationsOf(set.name)
+		if err != nil {
+			return err
+		}
+		target := migrations[len(migrations)-1].version
+		version, err := appliedVersion(ctx, conn.Conn(), set.schema)
+		if err != nil {
+			return err
+		}
+		if version < target {
+			return fault.New(fault.NotMigrated, "The database is not migrated: its %s tables are at version %d, this binary needs %d. Run `commonhold migrate` first.", set.name, version, target)
+		}
+		if version > target {
+			return tooNew(set.name, version, target)
+		}
+	}
+	return nil
+}
+
+func tooNew(set string, version, target int64) error {
+	return fault.New(fault.SchemaTooNew, "The database is newer than this binary: its %s tables are at version %d, this binary knows %d. Run the newer commonhold.", set, version, target)
+}
+
+// appliedVersion reads goose's ledger, 0 where there is none.
+func appliedVersion(ctx context.Context, conn *pgx.Conn, schema string) (int64, error) {
+	ledger := pgx.Identifier{schema, "goose_db_version"}.Sanitize()
+	var exists bool
+	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", ledger).Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	var version int64
+	err := conn.QueryRow(ctx, "select coalesce(max(version_id), 0) from "+ledger+" where is_applied").Scan(&version)
+	return version, err
+}
+
+func connectAdmin(ctx context.Context, adminURL string) (*pgx.ConnConfig, *pgx.Conn, error) {
+	config, err := pgx.ParseConfig(adminURL)
+	if err != nil {
+		return nil, nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
+	}
+	config.ConnectTimeout = 5 * time.Second
+	config.RuntimeParams["application_name"] = "commonhold migrate"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, nil, unreachable(config, err)
+	}
+	var version int
+	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("ask for the version: %w", err), conn.Close(ctx))
+	}
+	if version/10000 < OldestMajor {
+		return nil, nil, errors.Join(fault.New(fault.PostgresTooOld, "The database server is PostgreSQL %d. Commonhold needs %d or newer: upgrade the server.", version/10000, OldestMajor), conn.Close(ctx))
+	}
+	return config, conn, nil
+}
+
+// bootstrap makes roles, schemas and settings, and takes dangerous rights away.
+func bootstrap(ctx context.Context, conn *pgx.Conn, progress func(string, ...any)) error {
+	for _, step := range []struct{ file, says string }{
+		{"1_roles.sql", "roles"},
+		{"2_database.sql", "schemas, grants and settings"},
+		{"3_hardening.sql", "hardening"},
+	} {
+		text, err := files.ReadFile("bootstrap/" + step.file)
+		if err != nil {
+			return err
+		}
+		// Roles belong to the whole server: another database's migrator may be at
+		// the same row of a catalog, which PostgreSQL answers with XX000.
+		for attempt := 1; ; attempt++ {
+			_, err = conn.Exec(ctx, string(text), pgx.QueryExecModeExec)
+			if sqlState(err) != "XX000" || attempt == 10 {
+				break
+			}
+		}
+		switch sqlState(err) {
+		case "":
+		case "42501":
+			return fault.New(fault.MissingPrivileges, "The role of the database URL may not set up %s. Run `commonhold migrate` once as a superuser.", step.says).Because(err)
+		default:
+			return fmt.Errorf("set up %s: %w", step.says, err)
+		}
+		if err != nil {
+			return fmt.Errorf("set up %s: %w", step.says, err)
+		}
+		progress("%s: done", step.says)
+	}
+	return nil
+}
+
+type migrationFile struct {
+	name    string
+	version int64
+}
+
+func migrationsOf(set string) ([]migrationFile, error) {
+	names, err := fs.Glob(files, "migrations/"+set+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	found := make([]migrationFile, 0, len(names))
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, fmt.Errorf("name of migration %s: %w", name, err)
+		}
+		found = append(found, migrationFile{name[len("migrations/"):], version})
+	}
+	return found, nil
+}
+
+// withProvider runs fn with goose connected as the owner, in one schema.
+func withProvider(config *pgx.ConnConfig, set, schema string, fn func(*goose.Provider) error) error {
+	dir, err := fs.Sub(files, "migrations/"+set)
+	if err != nil {
+		return err
+	}
+	asOwner := config.Copy()
+	asOwner.RuntimeParams["search_path"] = schema
+	asOwner.RuntimeParams["role"] = "commonhold_owner"
+	db := stdlib.OpenDB(*asOwner)
+	defer func(db *sql.DB) { _ = db.Close() }(db)
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read the migrations of %s: %w", set, err)
+	}
+	return fn(provider)
+}
+
+func applySet(ctx context.Context, p *goose.Provider, set, schema string, progress func(string, ...any)) error {
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		if sqlState(err) == "22023" || sqlState(err) == "42501" {
+			return fault.New(fault.MissingPrivileges, "The role of the database URL cannot act as commonhold_owner. Run `commonhold migrate` once as a superuser, then as that or as commonhold_migrator.").Because(err)
+		}
+		return fmt.Errorf("read the version of %s: %w", set, err)
+	}
+	if current > target {
+		return tooNew(set, current, target)
+	}
+	results, err := p.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate %s: %w", set, err)
+	}
+	for _, r := range results {
+		progress("%s: applied %s in schema %s (%d ms)", set, r.Source.Path, schema, r.Duration.Milliseconds())
+	}
+	if len(results) == 0 {
+		progress("%s: version %d, nothing to do", set, current)
+	}
+	return nil
+}
+
+// CreateDatabase makes an empty database where there is none of that name.
+// adminURL names another database of the same server.
+func CreateDatabase(ctx context.Context, adminURL, name string) error {
+	_, conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize())
+	if state := sqlState(err); err != nil && state != "42P04" && state != "23505" {
+		return fmt.Errorf("create database %s: %w", name, err)
+	}
+	return nil
+}
+
+// SetRolePassword lets a role log in with password. The server and its log see
+// only the SCRAM-SHA-256 verifier (RFC 5803), never the password.
+func SetRolePassword(ctx context.Context, adminURL, role, password string) error {
+	_, conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt)
+	const iterations = 4096
+	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
+	if err != nil {
+		return fmt.Errorf("derive the verifier: %w", err)
+	}
+	clientKey := sha256.Sum256(mac(salted, "Client Key"))
+	encode := base64.StdEncoding.EncodeToString
+	verifier := fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(clientKey[:]), encode(mac(salted, "Server Key")))
+	// ALTER ROLE takes no parameters; a verifier holds no quote and no backslash.
+	if _, err := conn.Exec(ctx, "alter role "+pgx.Identifier{role}.Sanitize()+" password '"+verifier+"'"); err != nil {
+		return fmt.Errorf("set the password of %s: %w", role, err)
+	}
+	return nil
+}
+
+func mac(key []byte, message string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(message))
+	return h.Sum(nil)
+}

@@ -1,0 +1,212 @@
+// Package postgres reaches the databases. It is the only package that holds a
+// pool: tenant data is reached through a Handle, which enters one tenant in every
+// round trip, and the platform's own tables through Control.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+	"github.com/commonhold/commonhold/sqlc/tenantsql"
+)
+
+// OldestMajor is the oldest major version of PostgreSQL that Commonhold serves:
+// its migrations need NULLS NOT DISTINCT, new in 15.
+const OldestMajor = 15
+
+// Placement says where a tenant's home is.
+type Placement struct {
+	Isolation string // SHARED, SCHEMA or DATABASE
+	Cluster   string // a name from the configuration
+	Schema    string // of a SCHEMA home, else ""
+	Epoch     int64  // grows with every move
+}
+
+// Locate finds a tenant's home. With fresh it must ask the database rather than a
+// cache: the door has just refused what the cache said.
+//
+// Errors: fault.NotFound, fault.TenantSuspended; others are passed on.
+type Locate func(ctx context.Context, id tenant.ID, fresh bool) (Placement, error)
+
+// Config says how the databases are reached.
+type Config struct {
+	AppURL     string // logs in as commonhold_app
+	ControlURL string // logs in as commonhold_control
+	MaxConns   int32  // per pool; 0: four for every core, more only raises latency
+}
+
+// DB holds the pools of one server.
+type DB struct {
+	app     *pgxpool.Pool
+	control *pgxpool.Pool
+	locate  Locate
+}
+
+// Open connects both pools and sees that each can reach its database in its role.
+// SetLocate must be called before the first handle is used.
+//
+// Errors: fault.Config for a URL that cannot be read, fault.DatabaseDown,
+// fault.PostgresTooOld, fault.MissingPrivileges for a role that may too much.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	control, err := openPool(ctx, c.ControlURL, c.MaxConns, "commonhold_control")
+	if err != nil {
+		return nil, err
+	}
+	app, err := openPool(ctx, c.AppURL, c.MaxConns, "commonhold_app")
+	if err != nil {
+		control.Close()
+		return nil, err
+	}
+	return &DB{app: app, control: control}, nil
+}
+
+// SetLocate says how tenants are found. The registry that knows it needs the
+// control pool first, hence not an argument of Open.
+func (db *DB) SetLocate(locate Locate) { db.locate = locate }
+
+// Close waits for connections in use and closes both pools.
+func (db *DB) Close() {
+	db.app.Close()
+	db.control.Close()
+}
+
+// Ping sees that both pools can reach their database now.
+func (db *DB) Ping(ctx context.Context) error {
+	for _, pool := range []*pgxpool.Pool{db.control, db.app} {
+		if err := pool.Ping(ctx); err != nil {
+			return classify(ctx, err)
+		}
+	}
+	return nil
+}
+
+// Home is the handle of a tenant's own data, wherever it lives.
+func (db *DB) Home(id tenant.ID) *Handle[*tenantsql.Queries] {
+	return &Handle[*tenantsql.Queries]{
+		pool: db.app, id: id,
+		queries: func(d DBTX) *tenantsql.Queries { return tenantsql.New(d) },
+		door: func(ctx context.Context, readOnly, fresh bool) (string, []any, error) {
+			p, err := db.locate(ctx, id, fresh)
+			return enterHome, []any{id, p.Epoch, readOnly}, err
+		},
+	}
+}
+
+// Account is the handle of who may enter a tenant, in the control database.
+func (db *DB) Account(id tenant.ID) *Handle[*accountsql.Queries] {
+	return &Handle[*accountsql.Queries]{
+		pool: db.app, id: id,
+		queries: func(d DBTX) *accountsql.Queries { return accountsql.New(d) },
+		door: func(ctx context.Context, readOnly, fresh bool) (string, []any, error) {
+			if fresh { // the door itself reads the status; locate knows the coded error
+				_, err := db.locate(ctx, id, fresh)
+				return enterAccount, []any{id, readOnly}, err
+			}
+			return enterAccount, []any{id, readOnly}, nil
+		},
+	}
+}
+
+// Control runs statements of the platform itself, each in a transaction of its own.
+func (db *DB) Control() *controlsql.Queries {
+	return controlsql.New(checked{db.control})
+}
+
+// InControlTx runs fn in one transaction of the control role. The rules of
+// Handle.InTx hold.
+func (db *DB) InControlTx(ctx context.Context, fn func(*controlsql.Queries) error) error {
+	return inTx(ctx, db.control, nil, func(d DBTX) error { return fn(controlsql.New(d)) })
+}
+
+func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fault.New(fault.Config, "The database URL of %s cannot be read: it should look like postgres://%s:PASSWORD@HOST:5432/DATABASE.", role, role)
+	}
+	if maxConns == 0 {
+		maxConns = int32(4 * runtime.NumCPU()) //nolint:gosec // a handful
+	}
+	config.MaxConns = maxConns
+	config.MaxConnIdleTime = 5 * time.Minute
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.Tracer = countTracer{}
+	config.ConnConfig.RuntimeParams["application_name"] = "commonhold"
+	// A cancelled request asks the server to cancel, and keeps the connection.
+	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, CancelRequestDelay: 0, DeadlineDelay: 5 * time.Second}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the pool of %s: %w", role, err)
+	}
+	if err := checkRole(ctx, pool, role); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// checkRole refuses a login that would make the walls an illusion.
+func checkRole(ctx context.Context, pool *pgxpool.Pool, role string) error {
+	var name string
+	var super, bypass bool
+	var version int
+	err := pool.QueryRow(ctx, `select r.rolname, r.rolsuper, r.rolbypassrls, current_setting('server_version_num')::int
+		from pg_catalog.pg_roles as r where r.rolname = current_user`).Scan(&name, &super, &bypass, &version)
+	if err != nil {
+		return unreachable(pool.Config().ConnConfig, err)
+	}
+	if version/10000 < OldestMajor {
+		return fault.New(fault.PostgresTooOld, "The database server is PostgreSQL %d. Commonhold needs %d or newer: upgrade the server.", version/10000, OldestMajor)
+	}
+	if name != role || super || bypass {
+		return fault.New(fault.MissingPrivileges, "The database URL logs in as %q, but the server must be %s, without SUPERUSER and BYPASSRLS: row-level security does not bind anybody else. Run `commonhold migrate` and use that role.", name, role)
+	}
+	return nil
+}
+
+// unreachable turns a failed connection into advice. The address is shown, the
+// password never.
+func unreachable(c *pgx.ConnConfig, err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code != "28P01" && pg.Code != "28000" && pg.Code != "3D000" && !strings.HasPrefix(pg.Code, "57P") {
+		return fmt.Errorf("ask the database: %w", err)
+	}
+	return fault.New(fault.DatabaseDown, "The database %q at %s does not let %s in. Is the server running, does the database exist, and is the password right? `commonhold migrate --help` says how the roles are made.",
+		c.Database, address(c), c.User).Because(errors.New(reason(err)))
+}
+
+// reason is why a connection failed, without the connection string that pgx puts
+// in front of it.
+func reason(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Message
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+func address(c *pgx.ConnConfig) string {
+	if strings.HasPrefix(c.Host, "/") {
+		return c.Host
+	}
+	return (&url.URL{Host: fmt.Sprintf("%s:%d", c.Host, c.Port)}).Host
+}

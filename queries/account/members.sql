@@ -1,0 +1,35 @@
+-- name: ListMembersAsc :many
+-- ListMembersAsc lists active members between two bounds, both excluded, oldest first.
+select * from memberships
+where tenant_id = @tenant_id and status = 'ACTIVE'
+  and (created_at, id) > (@low_created_at::timestamptz, @low_id::uuid)
+  and (created_at, id) < (@high_created_at::timestamptz, @high_id::uuid)
+order by created_at, id
+limit @row_limit::integer;
+
+-- name: ListMembersDesc :many
+-- ListMembersDesc lists active members between two bounds, both excluded, newest first.
+select * from memberships
+where tenant_id = @tenant_id and status = 'ACTIVE'
+  and (created_at, id) > (@low_created_at::timestamptz, @low_id::uuid)
+  and (created_at, id) < (@high_created_at::timestamptz, @high_id::uuid)
+order by created_at desc, id desc
+limit @row_limit::integer;
+
+-- name: CountMembers :one
+-- CountMembers counts the active members.
+select count(*) from memberships
+where tenant_id = @tenant_id and status = 'ACTIVE';
+
+-- name: GetMember :one
+-- GetMember reads one membership, a removed one too.
+select * from memberships
+where tenant_id = @tenant_id and id = @id;
+
+-- name: ListUsersByIDs :many
+-- ListUsersByIDs reads the people among ids who are or were members of the
+-- tenant, in the order of their ids. Anybody else is not there.
+select u.* from memberships as m
+join users as u on u.id = m.user_id
+where m.tenant_id = @tenant_id and m.user_id = any(@user_ids::uuid[])
+order by u.id;

@@ -29,20 +29,13 @@ func (r *Registration) Validate() []error {
 	var errs []error
 	name, err := text.Line("The tenant's name", r.Name, 1, 200)
 	if err != nil {
-		errs = append(errs, at(err, "tenantName"))
+		errs = append(errs, fault.At(err, "tenantName"))
 	}
 	r.Name = name
 	if len(r.Slug) < 3 || len(r.Slug) > 40 || !slugPattern.MatchString(r.Slug) {
 		errs = append(errs, fault.New(fault.Invalid, "A slug has 3 to 40 characters: a–z, 0–9 and single hyphens between them.").At("slug"))
 	}
 	return errs
-}
-
-func at(err error, field ...string) error {
-	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // freshly made, not wrapped
-		return f.At(field...)
-	}
-	return err
 }
 
 // Register makes a tenant with its placement, its door and its first owner, in
@@ -67,7 +60,7 @@ func Register(ctx context.Context, q *controlsql.Queries, r Registration, owner 
 		return nil, err
 	}
 	_, err = q.CreateMembership(ctx, controlsql.CreateMembershipParams{TenantID: row.ID, ID: id.NewMember(), UserID: owner, Role: "OWNER"})
-	return fromRow(row), err
+	return FromRow(row), err
 }
 
 // EnsureDefaults gives a tenant's home what every tenant starts with: one
@@ -110,7 +103,7 @@ func (r *Registry) move(ctx context.Context, slug string, from, to tenant.Status
 		if err != nil {
 			return err
 		}
-		moved = fromRow(&row.Tenant)
+		moved = FromRow(&row.Tenant)
 		if moved.Status == to {
 			return nil
 		}
@@ -121,7 +114,7 @@ func (r *Registry) move(ctx context.Context, slug string, from, to tenant.Status
 		if err != nil {
 			return err
 		}
-		moved = fromRow(changed)
+		moved = FromRow(changed)
 		_, err = q.SetTenantDoor(ctx, controlsql.SetTenantDoorParams{TenantID: moved.ID, Status: door})
 		return err
 	})
@@ -142,5 +135,5 @@ func (r *Registry) BySlug(ctx context.Context, slug string) (*tenant.Tenant, err
 	if err != nil {
 		return nil, err
 	}
-	return fromRow(&row.Tenant), nil
+	return FromRow(&row.Tenant), nil
 }

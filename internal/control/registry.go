@@ -96,7 +96,7 @@ func (r *Registry) find(ctx context.Context, id tenant.ID, fresh bool) (entry, e
 		}
 		return entry{}, err
 	}
-	e := entry{tenant: fromRow(&row.Tenant), placement: postgres.Placement{
+	e := entry{tenant: FromRow(&row.Tenant), placement: postgres.Placement{
 		Isolation: row.Placement.Isolation,
 		Cluster:   row.Placement.ClusterName,
 		Epoch:     row.Placement.Epoch,
@@ -112,6 +112,7 @@ func unknown() error {
 	return fault.New(fault.NotFound, "There is no such tenant.")
 }
 
-func fromRow(t *controlsql.Tenant) *tenant.Tenant {
+// FromRow makes a tenant of its row.
+func FromRow(t *controlsql.Tenant) *tenant.Tenant {
 	return &tenant.Tenant{ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Plan: t.PlanCode, Currency: t.CurrencyCode, CreatedAt: t.CreatedAt}
 }

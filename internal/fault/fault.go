@@ -33,6 +33,8 @@ const (
 	TenantSuspended Code = "TENANT_SUSPENDED"
 	TenantMoved     Code = "TENANT_MOVED" // the door refused twice: the tenant is between two homes
 	TooComplex      Code = "QUERY_TOO_COMPLEX"
+	TooLarge        Code = "REQUEST_TOO_LARGE"
+	TooLarge        Code = "REQUEST_TOO_LARGE"
 	RateLimited     Code = "RATE_LIMITED"
 	Timeout         Code = "TIMEOUT"
 	Canceled        Code = "CANCELED"
@@ -107,3 +109,15 @@ func CodeOf(err error) Code {
 
 // Is tells whether err carries the code.
 func Is(err error, code Code) bool { return err != nil && CodeOf(err) == code }
+
+// At says that the input field is to blame for err, or for a part of err that
+// lies inside that field. An error without a code passes as it is, and so does nil.
+func At(err error, field ...string) error {
+	coded, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	located := *coded
+	located.Field = append(field[:len(field):len(field)], coded.Field...)
+	return &located
+}

@@ -33,13 +33,15 @@ func (v *Any) UnmarshalGQL(from any) (err error) {
 	return err
 }
 
-// As is the id as that of a noun, where its prefix says so.
+// As is the id as that of a noun.
 //
-//	product, ok := id.As[id.Product](any)
+//	product, err := id.As[id.Product](any)
+//
+// Errors: fault.BadRequest for the id of something else.
 func As[N any, P interface {
 	*N
 	UnmarshalText(text []byte) error
-}](v Any) (noun N, ok bool) {
-	err := P(&noun).UnmarshalText([]byte(encode(v.Prefix, v.UUID)))
-	return noun, err == nil
+}](v Any) (noun N, err error) {
+	err = P(&noun).UnmarshalText([]byte(encode(v.Prefix, v.UUID)))
+	return noun, err
 }

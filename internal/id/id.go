@@ -27,6 +27,9 @@ func From[K Kind](u uuid.UUID) Of[K] { return Of[K]{u} }
 // UUID is the id without its kind.
 func (v Of[K]) UUID() uuid.UUID { return v.uuid }
 
+// Kind is the prefix of the id.
+func (v Of[K]) Kind() string { var k K; return k.Prefix() }
+
 // IsZero tells an id that was never set.
 func (v Of[K]) IsZero() bool { return v.uuid == uuid.Nil }
 

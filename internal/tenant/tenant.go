@@ -29,9 +29,14 @@ func NewID() ID { return ID{id.From[kind](id.New())} }
 // IDFrom makes an id of a UUID that the database or a verified token gave.
 func IDFrom(u uuid.UUID) ID { return ID{id.From[kind](u)} }
 
-// MarshalGQL writes the public form. There is no UnmarshalGQL: no input of the
-// API is a tenant id.
+// MarshalGQL writes the public form.
 func (v ID) MarshalGQL(w io.Writer) { _, _ = io.WriteString(w, strconv.Quote(v.String())) }
+
+// UnmarshalGQL refuses everything: no input of the API is a tenant id. The tenant
+// comes from the credential.
+func (v *ID) UnmarshalGQL(any) error {
+	return fault.New(fault.BadRequest, "A tenant is not chosen by an argument: the access token says which it is.")
+}
 
 // Status is where a tenant stands in its life.
 type Status string

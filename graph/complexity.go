@@ -1,0 +1,32 @@
+package graph
+
+import "github.com/commonhold/commonhold/graph/generated"
+
+// maxCost keeps a sum of nested pages from overflowing.
+const maxCost = 1 << 40
+
+// complexity says what each connection costs: its page times what is asked of each
+// entry. Every other field costs one more than its children, gqlgen's default.
+func complexity() (c generated.ComplexityRoot) {
+	c.Query.Products = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.ProductFilter, _ *generated.ProductOrder) int {
+		return pageCost(child, first, last)
+	}
+	c.Query.Categories = connectionCost
+	c.Query.Members = connectionCost
+	c.Category.Products = connectionCost
+	return c
+}
+
+func connectionCost(child int, first *int32, _ *string, last *int32, _ *string) int {
+	return pageCost(child, first, last)
+}
+
+func pageCost(child int, first, last *int32) int {
+	size := defaultPage
+	for _, asked := range []*int32{first, last} {
+		if asked != nil {
+			size = min(max(int(*asked), 1), maxPage)
+		}
+	}
+	return min(1+size*child, maxCost)
+}

@@ -1,0 +1,84 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/vikstrous/dataloadgen"
+
+	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/graph/scalar"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
+)
+
+func userLoader(ls *loaders) *dataloadgen.Loader[id.User, *accountsql.User] { return ls.user }
+
+func (r *queryResolver) Viewer(ctx context.Context) (*auth.Principal, error) {
+	return auth.FromContext(ctx)
+}
+
+func (r *queryResolver) Tenant(ctx context.Context) (*tenant.Tenant, error) {
+	return tenant.FromContext(ctx)
+}
+
+func (r *tenantResolver) CurrencyCode(_ context.Context, t *tenant.Tenant) (scalar.Currency, error) {
+	return scalar.Currency(t.Currency), nil
+}
+
+const memberList = "members"
+
+func (r *queryResolver) Members(ctx context.Context, first *int32, after *string, last *int32, before *string) (*generated.MemberConnection, error) {
+	p, err := newPage(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.listMembers(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	c := &generated.MemberConnection{}
+	c.Nodes, c.PageInfo = finish(p, rows, memberCursor)
+	c.Edges = apply(c.Nodes, func(m *accountsql.Membership) *generated.MemberEdge {
+		return &generated.MemberEdge{Cursor: memberCursor(m), Node: m}
+	})
+	return c, nil
+}
+
+func (r *Resolver) listMembers(ctx context.Context, p page) ([]*accountsql.Membership, error) {
+	t, err := tenant.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := between(p, memberList, false, lowestTime, highestTime)
+	if err != nil {
+		return nil, err
+	}
+	params := accountsql.ListMembersAscParams{TenantID: t.ID, LowCreatedAt: b.low, LowID: b.lowID, HighCreatedAt: b.high, HighID: b.highID, RowLimit: p.limit()}
+	if b.descending {
+		return r.DB.Account(t.ID).Read().ListMembersDesc(ctx, accountsql.ListMembersDescParams(params))
+	}
+	return r.DB.Account(t.ID).Read().ListMembersAsc(ctx, params)
+}
+
+func memberCursor(m *accountsql.Membership) string {
+	return writeCursor(memberList, m.CreatedAt, m.ID.UUID())
+}
+
+func (r *memberConnectionResolver) TotalCount(ctx context.Context, _ *generated.MemberConnection) (int32, error) {
+	t, err := tenant.FromContext(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.DB.Account(t.ID).Read().CountMembers(ctx, accountsql.CountMembersParams{TenantID: t.ID})
+	return toInt(n), err
+}
+
+func (r *memberResolver) User(ctx context.Context, m *accountsql.Membership) (*accountsql.User, error) {
+	return load(ctx, userLoader, m.UserID)
+}
+
+func (r *memberResolver) Role(_ context.Context, m *accountsql.Membership) (auth.Role, error) {
+	return auth.ParseRole(m.Role)
+}

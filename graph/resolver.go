@@ -1,0 +1,98 @@
+// Package graph answers GraphQL: one file per noun, each resolver ten lines or
+// fewer. A resolver takes the tenant from the context, and either one query or one
+// transaction from the tenant's handle; what belongs to many rows at once goes
+// through the loaders.
+package graph
+
+import (
+	"context"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/postgres"
+)
+
+// Resolver is the root of all resolvers.
+type Resolver struct {
+	DB   *postgres.DB
+	Auth *auth.Service
+	// LoaderWait is how long a loader waits for company. 0: half a millisecond.
+	LoaderWait time.Duration
+}
+
+// NewSchema is the schema with its resolvers, directives and costs.
+func NewSchema(r *Resolver) graphql.ExecutableSchema {
+	return generated.NewExecutableSchema(generated.Config{
+		Resolvers:  r,
+		Complexity: complexity(),
+		Directives: generated.DirectiveRoot{
+			Public: func(ctx context.Context, _ any, next graphql.Resolver) (any, error) { return next(ctx) },
+			Authenticated: func(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
+				if _, err := auth.FromContext(ctx); err != nil {
+					return nil, err
+				}
+				return next(ctx)
+			},
+			Requires: func(ctx context.Context, _ any, next graphql.Resolver, permission auth.Permission) (any, error) {
+				if _, err := auth.Require(ctx, permission); err != nil {
+					return nil, err
+				}
+				return next(ctx)
+			},
+		},
+	})
+}
+
+type (
+	queryResolver                     struct{ *Resolver }
+	mutationResolver                  struct{ *Resolver }
+	tenantResolver                    struct{ *Resolver }
+	memberResolver                    struct{ *Resolver }
+	memberConnectionResolver          struct{ *Resolver }
+	productResolver                   struct{ *Resolver }
+	productConnectionResolver         struct{ *Resolver }
+	categoryResolver                  struct{ *Resolver }
+	categoryConnectionResolver        struct{ *Resolver }
+	categoryProductConnectionResolver struct{ *Resolver }
+)
+
+// Query and the methods below are what gqlgen asks for.
+func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }
+
+// Mutation resolves the mutations.
+func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
+
+// Tenant resolves fields of Tenant.
+func (r *Resolver) Tenant() generated.TenantResolver { return &tenantResolver{r} }
+
+// Member resolves fields of Member.
+func (r *Resolver) Member() generated.MemberResolver { return &memberResolver{r} }
+
+// MemberConnection resolves fields of MemberConnection.
+func (r *Resolver) MemberConnection() generated.MemberConnectionResolver {
+	return &memberConnectionResolver{r}
+}
+
+// Product resolves fields of Product.
+func (r *Resolver) Product() generated.ProductResolver { return &productResolver{r} }
+
+// ProductConnection resolves fields of ProductConnection.
+func (r *Resolver) ProductConnection() generated.ProductConnectionResolver {
+	return &productConnectionResolver{r}
+}
+
+// Category resolves fields of Category.
+func (r *Resolver) Category() generated.CategoryResolver { return &categoryResolver{r} }
+
+// CategoryConnection resolves fields of CategoryConnection.
+func (r *Resolver) CategoryConnection() generated.CategoryConnectionResolver {
+	return &categoryConnectionResolver{r}
+}
+
+// CategoryProductConnection resolves fields of CategoryProductConnection.
+func (r *Resolver) CategoryProductConnection() generated.CategoryProductConnectionResolver {
+	return &categoryProductConnectionResolver{r}
+}

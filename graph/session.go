@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/control"
+)
+
+func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput) (*generated.SignInPayload, error) {
+	slug := ""
+	if given := in.Tenant.Value(); given != nil {
+		slug = *given
+	}
+	session, memberships, err := r.Auth.SignIn(ctx, slug, in.Email, in.Password)
+	shown, err := userErrors(err)
+	return &generated.SignInPayload{
+		Session:     session,
+		Memberships: apply(memberships, func(m auth.Membership) *auth.Membership { return &m }),
+		UserErrors:  shown,
+	}, err
+}
+
+func (r *mutationResolver) RefreshSession(ctx context.Context, in generated.RefreshSessionInput) (*generated.RefreshSessionPayload, error) {
+	session, err := r.Auth.Refresh(ctx, in.RefreshToken)
+	shown, err := userErrors(err)
+	return &generated.RefreshSessionPayload{Session: session, UserErrors: shown}, err
+}
+
+func (r *mutationResolver) SignOut(ctx context.Context, in *generated.SignOutInput) (*generated.SignOutPayload, error) {
+	p, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := userErrors(r.Auth.SignOut(ctx, p.Session))
+	payload := &generated.SignOutPayload{UserErrors: shown}
+	if in != nil {
+		payload.ClientMutationID = in.ClientMutationID.Value()
+	}
+	return payload, err
+}
+
+func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.RegisterTenantInput) (*generated.RegisterTenantPayload, error) {
+	t, session, err := r.Auth.Register(ctx, auth.Registration{
+		Tenant:      control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
+		Email:       in.Email,
+		Password:    in.Password,
+		DisplayName: in.DisplayName,
+	})
+	shown, err := userErrors(err)
+	return &generated.RegisterTenantPayload{Tenant: t, Session: session, UserErrors: shown}, err
+}

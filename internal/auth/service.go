@@ -1,0 +1,412 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/internal/text"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+)
+
+const (
+	// sessionLifetime is how long a sign-in lasts, refreshed or not.
+	sessionLifetime = 30 * 24 * time.Hour
+	// refreshGrace is how long after its use a refresh token answers with the
+	// same successor: a client whose answer got lost asks again, which is no theft.
+	refreshGrace = 10 * time.Second
+)
+
+// Service signs people in and checks what they show afterwards.
+type Service struct {
+	db        *postgres.DB
+	registry  *control.Registry
+	tokens    *Tokens
+	passwords *Passwords
+}
+
+// NewService makes the service of one server.
+func NewService(db *postgres.DB, registry *control.Registry, tokens *Tokens, passwords *Passwords) *Service {
+	return &Service{db, registry, tokens, passwords}
+}
+
+// Session is what a signed-in client holds.
+type Session struct {
+	AccessToken  string
+	RefreshToken string
+	ExpiresAt    time.Time // of the access token
+}
+
+// Membership is a tenant that a person may enter.
+type Membership struct {
+	Tenant *tenant.Tenant
+	Role   Role
+}
+
+// SignIn checks a password and begins a session in the tenant of that slug. An
+// empty slug stands for the person's only tenant. The memberships are returned
+// once the password was right, also when no session could begin.
+//
+// Errors, each naming its field: fault.BadCredential, the same after the same work
+// for an unknown address and a wrong password; fault.NotFound for a tenant that is
+// unknown or not the person's; fault.TenantNeeded; fault.TenantSuspended.
+func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Session, []Membership, error) {
+	account, err := s.checkPassword(ctx, email, password)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := s.db.Control().ListMembershipsOfUser(ctx, controlsql.ListMembershipsOfUserParams{UserID: account.User.ID})
+	if err != nil {
+		return nil, nil, err
+	}
+	memberships := make([]Membership, len(rows))
+	for i, row := range rows {
+		memberships[i] = Membership{Tenant: control.FromRow(&row.Tenant), Role: Role(row.Membership.Role)}
+	}
+	chosen := slices.IndexFunc(memberships, func(m Membership) bool { return m.Tenant.Slug == slug })
+	switch {
+	case slug == "" && len(memberships) == 1:
+		chosen = 0
+	case slug == "":
+		return nil, memberships, fault.New(fault.TenantNeeded, "Say which tenant to sign in to: the memberships list them.").At("tenant")
+	case chosen < 0:
+		return nil, memberships, fault.New(fault.NotFound, "You are not a member of a tenant of that name. The memberships list those you are.").At("tenant")
+	}
+	t := memberships[chosen].Tenant
+	if err := control.Serving(t); err != nil {
+		return nil, memberships, fault.At(err, "tenant")
+	}
+	if rows[chosen].Tenant.DefaultsAt == nil { // registration was cut off before its last step
+		if err := s.registry.EnsureDefaults(ctx, t.ID, account.User.ID); err != nil {
+			return nil, nil, err
+		}
+	}
+	var session *Session
+	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		session, err = s.begin(ctx, q, account.User.ID, t.ID)
+		return err
+	})
+	return session, memberships, err
+}
+
+func (s *Service) checkPassword(ctx context.Context, email, password string) (*controlsql.GetUserForSignInRow, error) {
+	account, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: strings.ToLower(strings.TrimSpace(email))})
+	unknown := postgres.IsNoRows(err) || hasNUL(email)
+	if err != nil && !unknown {
+		return nil, err
+	}
+	hash := ""
+	if !unknown {
+		hash = account.PasswordHash
+	}
+	ok, err := s.passwords.Verify(ctx, password, hash)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fault.New(fault.BadCredential, "The e-mail address or the password is wrong.").At("password")
+	}
+	if s.passwords.NeedsRehash(hash) {
+		if newer, err := s.passwords.Hash(ctx, password); err == nil {
+			_ = s.db.Control().SetPasswordHash(ctx, controlsql.SetPasswordHashParams{UserID: account.User.ID, PasswordHash: newer}) // next time, then
+		}
+	}
+	return account, nil
+}
+
+// begin makes a session and its first tokens in the caller's transaction.
+func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID) (*Session, error) {
+	session := id.NewSession()
+	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: time.Now().Add(sessionLifetime)})
+	if err != nil {
+		return nil, err
+	}
+	random := make([]byte, sha256.Size)
+	_, _ = rand.Read(random)
+	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(random), SessionID: session}); err != nil {
+		return nil, err
+	}
+	return s.issue(session, user, t, random)
+}
+
+func (s *Service) issue(session id.Session, user id.User, t tenant.ID, refresh []byte) (*Session, error) {
+	access, expires, err := s.tokens.Issue(Claims{Session: session.String(), User: user.String(), Tenant: t.String()})
+	if err != nil {
+		return nil, err
+	}
+	return &Session{AccessToken: access, RefreshToken: formatRefresh(refresh), ExpiresAt: expires}, nil
+}
+
+// Refresh exchanges a refresh token for a new session pair. A token is used once;
+// used again within ten seconds it answers with the same successor, later it is
+// taken for stolen and its whole session ends.
+//
+// Errors, naming their field: fault.BadCredential, the same for every reason;
+// fault.TenantSuspended.
+func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
+	invalid := fault.New(fault.BadCredential, "This refresh token is not valid, or not any more. Sign in again.").At("refreshToken")
+	presented, ok := parseRefresh(token)
+	if !ok {
+		return nil, invalid
+	}
+	var session *Session
+	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		row, err := q.LockRefreshToken(ctx, controlsql.LockRefreshTokenParams{TokenHash: digest(presented)})
+		if postgres.IsNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		held := row.Session
+		if held.RevokedAt != nil || !held.ExpiresAt.After(row.ReadAt) {
+			return nil
+		}
+		if used := row.RefreshToken.UsedAt; used != nil && row.ReadAt.Sub(*used) > refreshGrace {
+			_, err := q.RevokeSession(ctx, controlsql.RevokeSessionParams{ID: held.ID, RevokedWhy: new("refresh token used twice")})
+			return err // committed, and answered as invalid
+		}
+		_, err = q.GetMembershipRole(ctx, controlsql.GetMembershipRoleParams{TenantID: held.TenantID, UserID: held.UserID})
+		if postgres.IsNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t, err := q.GetTenant(ctx, controlsql.GetTenantParams{ID: held.TenantID})
+		if err != nil {
+			return err
+		}
+		if err := control.Serving(control.FromRow(&t.Tenant)); err != nil {
+			return fault.At(err, "refreshToken")
+		}
+		successor, err := s.rotate(ctx, q, presented, row)
+		if err != nil {
+			return err
+		}
+		session, err = s.issue(held.ID, held.UserID, held.TenantID, successor)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if session == nil {
+		return nil, invalid
+	}
+	return session, nil
+}
+
+// rotate makes the successor of a token: a MAC under the token itself of a salt
+// that only the database has. Who holds the token alone cannot compute it, who
+// reads the database alone cannot either, and a retry gets the same one.
+func (s *Service) rotate(ctx context.Context, q *controlsql.Queries, presented []byte, row *controlsql.LockRefreshTokenRow) ([]byte, error) {
+	if row.RefreshToken.UsedAt != nil {
+		return successorOf(presented, row.RefreshToken.SuccessorSalt), nil
+	}
+	salt := make([]byte, sha256.Size)
+	_, _ = rand.Read(salt)
+	successor := successorOf(presented, salt)
+	if err := q.UseRefreshToken(ctx, controlsql.UseRefreshTokenParams{TokenHash: digest(presented), SuccessorSalt: salt}); err != nil {
+		return nil, err
+	}
+	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(successor), SessionID: row.Session.ID}); err != nil {
+		return nil, err
+	}
+	return successor, q.TouchSession(ctx, controlsql.TouchSessionParams{ID: row.Session.ID})
+}
+
+func successorOf(token, salt []byte) []byte {
+	mac := hmac.New(sha256.New, token)
+	mac.Write(salt)
+	return mac.Sum(nil)
+}
+
+// SignOut ends the session at once, on every server: each request asks whether
+// its session lives.
+func (s *Service) SignOut(ctx context.Context, session id.Session) error {
+	_, err := s.db.Control().RevokeSession(ctx, controlsql.RevokeSessionParams{ID: session, RevokedWhy: new("signed out")})
+	return err
+}
+
+// Authenticate tells who shows this access token.
+//
+// Errors: fault.Unauthenticated for a token that is not valid, whose session has
+// ended or whose person is no member any more; fault.TenantSuspended.
+func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, error) {
+	claims, err := s.tokens.Verify(token)
+	if err != nil {
+		return nil, err
+	}
+	var session id.Session
+	var user id.User
+	var t tenant.ID
+	if err := errors.Join(session.UnmarshalText([]byte(claims.Session)), user.UnmarshalText([]byte(claims.User)), t.UnmarshalText([]byte(claims.Tenant))); err != nil {
+		return nil, ended().Because(err)
+	}
+	row, err := s.db.Control().GetSessionOfToken(ctx, controlsql.GetSessionOfTokenParams{ID: session, UserID: user, TenantID: t})
+	if postgres.IsNoRows(err) {
+		return nil, ended()
+	}
+	if err != nil {
+		return nil, err
+	}
+	role, err := ParseRole(row.Role)
+	if err != nil {
+		return nil, fmt.Errorf("role of member %s: %w", row.MembershipID, err)
+	}
+	open, err := s.registry.Open(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &Principal{
+		User:    &accountsql.User{ID: row.UserID, Email: row.Email, DisplayName: row.DisplayName, CreatedAt: row.CreatedAt},
+		Tenant:  open,
+		Role:    role,
+		Session: session,
+	}, nil
+}
+
+func ended() *fault.Error {
+	return fault.New(fault.Unauthenticated, "This session has ended. Sign in again.")
+}
+
+// Registration is a tenant to come and its first owner.
+type Registration struct {
+	Tenant      control.Registration
+	Email       string
+	Password    string
+	DisplayName string
+}
+
+// Register makes a tenant with its owner and signs the owner in. Tenant, owner,
+// membership, placement and door are one transaction. A person who has an account
+// already shows its password and gets a further tenant.
+//
+// Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at
+// slug; fault.BadCredential at password for an account that is not the caller's.
+func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant, *Session, error) {
+	errs := r.Tenant.Validate()
+	email, err := cleanEmail(r.Email)
+	errs = append(errs, err)
+	name, err := text.Line("The display name", r.DisplayName, 1, 100)
+	errs = append(errs, fault.At(err, "displayName"), CheckNewPassword(r.Password))
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	known, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: email})
+	if err != nil && !postgres.IsNoRows(err) {
+		return nil, nil, err
+	}
+	hash := ""
+	if known != nil && err == nil {
+		if _, err := s.checkPassword(ctx, email, r.Password); err != nil {
+			return nil, nil, err
+		}
+	} else if hash, err = s.passwords.Hash(ctx, r.Password); err != nil {
+		return nil, nil, err
+	}
+	var made *tenant.Tenant
+	var session *Session
+	var owner id.User
+	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		if hash == "" {
+			owner = known.User.ID
+		} else if owner, err = createUser(ctx, q, email, name, hash); err != nil {
+			return err
+		}
+		if made, err = control.Register(ctx, q, r.Tenant, owner); err != nil {
+			return err
+		}
+		session, err = s.begin(ctx, q, owner, made.ID)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	// The tenant stands. Should this fail, the next sign-in does it.
+	_ = s.registry.EnsureDefaults(ctx, made.ID, owner)
+	return made, session, nil
+}
+
+// AddMember gives a new person an account and a membership: how demo tenants get
+// their people.
+//
+// Errors: as Register.
+func (s *Service) AddMember(ctx context.Context, t tenant.ID, email, password, displayName string, role Role) (id.User, error) {
+	email, err := cleanEmail(email)
+	if err != nil {
+		return id.User{}, err
+	}
+	hash, err := s.passwords.Hash(ctx, password)
+	if err != nil {
+		return id.User{}, err
+	}
+	var user id.User
+	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		if user, err = createUser(ctx, q, email, displayName, hash); err != nil {
+			return err
+		}
+		_, err = q.CreateMembership(ctx, controlsql.CreateMembershipParams{TenantID: t, ID: id.NewMember(), UserID: user, Role: string(role)})
+		return err
+	})
+	return user, err
+}
+
+func createUser(ctx context.Context, q *controlsql.Queries, email, name, hash string) (id.User, error) {
+	user := id.NewUser()
+	_, err := q.CreateUser(ctx, controlsql.CreateUserParams{ID: user, Email: email, DisplayName: name})
+	if postgres.Constraint(err) == "users_email_key" { // since the look before
+		return user, fault.New(fault.Conflict, "An account of this address was made a moment ago. Try again.").At("email")
+	}
+	if err != nil {
+		return user, err
+	}
+	return user, q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: user, PasswordHash: hash})
+}
+
+// cleanEmail takes in an address: RFC 5321's 254 characters at most, in lower
+// case, with a domain.
+func cleanEmail(s string) (string, error) {
+	s, err := text.Line("The e-mail address", s, 3, 254)
+	if err != nil {
+		return "", fault.At(err, "email")
+	}
+	parsed, err := mail.ParseAddress(s)
+	if err != nil || parsed.Address != s || parsed.Name != "" || strings.ContainsAny(s, " \"<>") {
+		return "", fault.New(fault.Invalid, "This is not an e-mail address. It looks like name@company.example.").At("email")
+	}
+	return strings.ToLower(s), nil
+}
+
+func hasNUL(s string) bool { return strings.ContainsRune(s, 0) }
+
+const refreshPrefix = "chr_"
+
+func formatRefresh(token []byte) string {
+	return refreshPrefix + base64.RawURLEncoding.EncodeToString(token)
+}
+
+func parseRefresh(token string) ([]byte, bool) {
+	encoded, ok := strings.CutPrefix(token, refreshPrefix)
+	if !ok {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return raw, err == nil && len(raw) == sha256.Size
+}
+
+func digest(token []byte) []byte { sum := sha256.Sum256(token); return sum[:] }

@@ -1,0 +1,40 @@
+// Package event records what happened in a tenant, in the transaction that did it.
+package event
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/telemetry"
+	"github.com/commonhold/commonhold/sqlc/tenantsql"
+)
+
+// Record writes that the caller did action ("noun.verb_in_past_tense") to entity,
+// with data as JSON. q must be that of the transaction which did it: either both
+// are stored or neither is.
+//
+// Errors: fault.Unauthenticated where nobody signed in.
+func Record(ctx context.Context, q *tenantsql.Queries, action string, entity uuid.UUID, data any) error {
+	actor, err := auth.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", action, err)
+	}
+	return q.CreateEvent(ctx, tenantsql.CreateEventParams{
+		TenantID:  actor.Tenant.ID,
+		ID:        id.NewEvent(),
+		ActorID:   &actor.User.ID,
+		Action:    action,
+		EntityID:  entity,
+		RequestID: telemetry.FromContext(ctx).ID,
+		Data:      body,
+	})
+}

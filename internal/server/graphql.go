@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/commonhold/commonhold/graph"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/fault"
+)
+
+// newGraphQL is the executor behind /graphql. Only POST of JSON and GET are spoken:
+// every other transport of gqlgen can be sent by a form of another site.
+func newGraphQL(c Config) http.Handler {
+	srv := handler.New(graph.NewSchema(c.Resolver))
+	srv.AddTransport(transport.GET{})
+	srv.AddTransport(transport.POST{})
+	srv.SetQueryCache(lru.New[*ast.QueryDocument](1000))
+	srv.SetParserTokenLimit(c.Limits.Tokens)
+	srv.SetDisableSuggestion(!c.Introspection)
+	srv.Use(newLimiter(c.Limits))
+	if c.Introspection {
+		srv.Use(extension.Introspection{})
+	}
+	srv.SetErrorPresenter(graph.PresentError)
+	srv.SetRecoverFunc(func(ctx context.Context, panicked any) error {
+		slog.ErrorContext(ctx, "panic in a resolver", "panic", panicked, "stack", string(debug.Stack()))
+		return fmt.Errorf("panic: %v", panicked)
+	})
+	srv.AroundOperations(refuseCredential)
+	srv.AroundResponses(c.Resolver.WithLoaders)
+	return srv
+}
+
+type statusKey struct{}
+
+// setStatus chooses the HTTP status of an answer that has not begun.
+func setStatus(ctx context.Context, status int) {
+	if w, ok := ctx.Value(statusKey{}).(*responseWriter); ok {
+		w.override = status
+	}
+}
+
+// refuseCredential answers a request whose credential was refused, except where it
+// asks for a new one.
+func refuseCredential(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	err := auth.Refusal(ctx)
+	if err == nil || asksForSession(graphql.GetOperationContext(ctx).Operation) {
+		return next(ctx)
+	}
+	setStatus(ctx, httpStatus(fault.CodeOf(err)))
+	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{graph.PresentError(ctx, err)}})
+}
+
+func asksForSession(op *ast.OperationDefinition) bool {
+	for _, selection := range op.SelectionSet {
+		field, ok := selection.(*ast.Field)
+		if !ok || op.Operation != ast.Mutation || field.Name != "signIn" && field.Name != "refreshSession" {
+			return false
+		}
+	}
+	return true
+}
+
+// httpStatus is the status for a fault that concerns the whole request.
+func httpStatus(code fault.Code) int {
+	switch code {
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.Forbidden, fault.TenantSuspended:
+		return http.StatusForbidden
+	case fault.Unavailable, fault.TenantMoved:
+		return http.StatusServiceUnavailable
+	case fault.Timeout:
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}

@@ -34,7 +34,6 @@ const (
 	TenantMoved     Code = "TENANT_MOVED" // the door refused twice: the tenant is between two homes
 	TooComplex      Code = "QUERY_TOO_COMPLEX"
 	TooLarge        Code = "REQUEST_TOO_LARGE"
-	TooLarge        Code = "REQUEST_TOO_LARGE"
 	RateLimited     Code = "RATE_LIMITED"
 	Timeout         Code = "TIMEOUT"
 	Canceled        Code = "CANCELED"

@@ -319,6 +319,22 @@ func SetRolePassword(ctx context.Context, adminURL, role, password string) error
 	return nil
 }
 
+// HasPassword tells whether a role has a password on that server. It asks as a
+// superuser: nobody else may know.
+func HasPassword(ctx context.Context, adminURL, role string) (bool, error) {
+	_, conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var has bool
+	err = conn.QueryRow(ctx, "select rolpassword is not null from pg_authid where rolname = $1", role).Scan(&has)
+	if sqlState(err) == "42501" {
+		return false, fault.New(fault.MissingPrivileges, "DATABASE_URL must log in as a superuser. On a server where you are none, use `commonhold migrate` and `commonhold serve`.").Because(err)
+	}
+	return has, err
+}
+
 func mac(key []byte, message string) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(message))

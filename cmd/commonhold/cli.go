@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/telemetry"
+)
+
+// cli is all configuration there is: every flag with its environment variable.
+type cli struct {
+	Dev     devCmd     `cmd:"" help:"Run everything on this machine: an embedded PostgreSQL, two demo tenants, the API and GraphiQL."`
+	Serve   serveCmd   `cmd:"" help:"Run the API in production, on a migrated PostgreSQL."`
+	Migrate migrateCmd `cmd:"" help:"Bring a database to the version of this binary."`
+	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
+//DOCTOR 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `A GraphQL API over PostgreSQL in which every tenant has its own home behind shared walls.
+
+Exit status: 0 done, 1 it failed, 2 the command line is wrong, 3 doctor found a broken wall.`
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitBroken = 3
+)
+
+// console is where a command talks to a person.
+type console struct {
+	out, err io.Writer
+	terminal bool // whether err is one
+}
+
+func (c console) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+
+// run executes a command line and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	con := console{out: stdout, err: stderr, terminal: isTerminal(stderr)}
+	slog.SetDefault(telemetry.NewLogger(stderr, con.terminal, slog.LevelInfo))
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("commonhold"), kong.Description(description), kong.Writers(stdout, stderr),
+		kong.UsageOnError(), kong.Exit(func(code int) { exited = code }),
+		kong.Vars{"data": dataDir()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		con.say("commonhold: %v", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		con.say("commonhold: %v\n  code: %s\n  Run `commonhold --help` for the commands and `commonhold COMMAND --help` for its flags.", err, fault.Usage)
+		return exitUsage
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(con); err != nil {
+		return con.fail(err)
+	}
+	return exitOK
+}
+
+// fail shows an error once: what is wrong and what to do, its code, its cause.
+func (c console) fail(err error) int {
+	coded, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case !ok:
+		c.say("commonhold: %v\n  code: %s", err, fault.Internal)
+		return exitFailed
+	case coded.Cause != nil:
+		c.say("commonhold: %s\n  code: %s\n  because: %v", coded.Message, coded.Code, coded.Cause)
+	default:
+		c.say("commonhold: %s\n  code: %s", coded.Message, coded.Code)
+	}
+	switch coded.Code {
+	case fault.Usage:
+		return exitUsage
+	case fault.WallBroken:
+		return exitBroken
+	}
+	return exitFailed
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor
+}
+
+// dataDir is where a user's data belongs on this platform.
+func dataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "commonhold")
+	}
+	if runtime.GOOS == "linux" && os.Geteuid() == 0 {
+		return "/var/lib/commonhold" // the server runs as another user, who cannot enter /root
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ".commonhold"
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(home, "Library", "Application Support", "commonhold")
+	}
+	return filepath.Join(home, ".local", "share", "commonhold")
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(con console) error {
+	_, err := fmt.Fprintf(con.out, "commonhold %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/commonhold/commonhold/graph"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/demo"
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/server"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+)
+
+type serveCmd struct {
+	Addr          string   `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"COMMONHOLD_ADDR"`
+	AppURL        string   `help:"Database URL that logs in as commonhold_app." placeholder:"URL" env:"COMMONHOLD_APP_URL"`
+	ControlURL    string   `help:"Database URL that logs in as commonhold_control." placeholder:"URL" env:"COMMONHOLD_CONTROL_URL"`
+	SigningKey    string   `help:"File with the Ed25519 private key that signs access tokens, PKCS #8 in PEM: openssl genpkey -algorithm ed25519." type:"path" placeholder:"FILE" env:"COMMONHOLD_SIGNING_KEY"`
+	PublicURL     string   `help:"Where clients reach this API; the issuer of its tokens." placeholder:"URL" env:"COMMONHOLD_PUBLIC_URL"`
+	Origin        []string `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
+	MaxConns      int32    `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
+	Introspection bool     `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
+	Playground    bool     `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
+}
+
+func (s *serveCmd) Run(ctx context.Context, con console) error {
+	if err := s.complete(); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(s.SigningKey)
+	if err != nil {
+		return fault.New(fault.Config, "The signing key %s cannot be read.", s.SigningKey).Because(err)
+	}
+	key, err := auth.ParseSigningKey(text)
+	if err != nil {
+		return err
+	}
+	tokens, err := auth.NewTokens(s.PublicURL, "commonhold", 0, nil, key)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, s.Addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // closed by the server before
+	db, registry, err := connect(ctx, s.AppURL, s.ControlURL, s.MaxConns)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := s.noDemo(ctx, db); err != nil {
+		return err
+	}
+	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()))
+	con.say("ready http://%s", listener.Addr())
+	return server.Run(ctx, listener, server.New(server.Config{
+		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(),
+		Introspection: s.Introspection, Playground: s.Playground, Origins: s.Origin, Version: version(),
+	}))
+}
+
+// complete names everything that is missing at once.
+func (s *serveCmd) complete() error {
+	var missing []string
+	for _, setting := range []struct{ flag, env, value string }{
+		{"--app-url", "COMMONHOLD_APP_URL", s.AppURL},
+		{"--control-url", "COMMONHOLD_CONTROL_URL", s.ControlURL},
+		{"--signing-key", "COMMONHOLD_SIGNING_KEY", s.SigningKey},
+		{"--public-url", "COMMONHOLD_PUBLIC_URL", s.PublicURL},
+	} {
+		if setting.value == "" {
+			missing = append(missing, fmt.Sprintf("\n  %-14s or %s", setting.flag, setting.env))
+		}
+	}
+	if missing != nil {
+		return fault.New(fault.Config, "serve needs a few settings more (`commonhold serve --help` says what they are; `commonhold dev` needs none):%s", strings.Join(missing, ""))
+	}
+	if u, err := url.Parse(s.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fault.New(fault.Config, "--public-url must be a URL such as https://api.example.com.")
+	}
+	return nil
+}
+
+// noDemo refuses to show accounts with a known password to a network.
+func (s *serveCmd) noDemo(ctx context.Context, db *postgres.DB) error {
+	if loopbackOnly(s.Addr) == nil {
+		return nil
+	}
+	var emails []string
+	for _, a := range demo.Accounts() {
+		emails = append(emails, a.Email)
+	}
+	found, err := db.Control().ListDemoAccounts(ctx, controlsql.ListDemoAccountsParams{Emails: emails})
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return fault.New(fault.Config, "This database holds demo accounts, whose password everybody knows, and %s can be reached by others. Use a database of its own, or an address of this machine alone.", s.Addr)
+	}
+	return nil
+}

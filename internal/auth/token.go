@@ -1,0 +1,430 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/commonhold/commonhold/internal/fault"
+)
+
+const (
+	// DefaultTokenLifetime is how long an access token is good for.
+	DefaultTokenLifetime = 15 * time.Minute
+
+	// maxTokenLifetime bounds what may be configured: an access token is refreshed,
+	// not kept.
+	maxTokenLifetime = 24 * time.Hour
+
+	// clockLeeway is how far the clocks of two servers of one deployment may be
+	// apart: a token may be issued, or begin to be valid, this much in the future.
+	// There is no leeway at the end; clients refresh ahead of it.
+	clockLeeway = 30 * time.Second
+
+	// maxTokenBytes bounds what Verify reads at all. A token of ours has about 500.
+	maxTokenBytes = 4 << 10
+
+	// latestTime is the last second of the year 9999, as a NumericDate. It keeps the
+	// arithmetic on dates from overflowing.
+	latestTime = 253402300799
+
+	tokenType = "at+jwt" // RFC 9068 section 2.1
+	pemType   = "PRIVATE KEY"
+)
+
+// SigningKey is an Ed25519 key with its public name. Printing, logging or
+// marshalling one shows the ID alone.
+type SigningKey struct {
+	ID      string // RFC 7638 JWK thumbprint of the public key (SHA-256, base64url): the kid of its tokens
+	Private ed25519.PrivateKey
+}
+
+// NewSigningKey makes a key from the system's randomness.
+func NewSigningKey() (SigningKey, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("make a signing key: %w", err)
+	}
+	return SigningKey{ID: thumbprint(public), Private: private}, nil
+}
+
+// ParseSigningKey reads one PKCS#8 private key in PEM, as SigningKey.PEM and
+// OpenSSL write it. Anything else is fault.Config with a message that says how to
+// make a key; nothing of the input is in the error.
+func ParseSigningKey(text []byte) (SigningKey, error) {
+	refuse := func(reason string) (SigningKey, error) {
+		return SigningKey{}, fault.New(fault.Config,
+			"The signing key must be one Ed25519 private key as PKCS#8 in PEM. Make one with: openssl genpkey -algorithm ed25519").
+			Because(errors.New(reason))
+	}
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return refuse("no PEM block")
+	}
+	if block.Type != pemType {
+		return refuse("the PEM block is not a PKCS#8 private key")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return refuse("more follows the first PEM block")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return refuse("the PEM block does not hold a PKCS#8 private key")
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return refuse("the key is of another algorithm")
+	}
+	return SigningKey{ID: thumbprint(public(private)), Private: private}, nil
+}
+
+// PEM is the key as PKCS#8 in PEM, for ParseSigningKey. It is the secret itself:
+// write it with mode 0600.
+func (k SigningKey) PEM() []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(k.Private)
+	if err != nil {
+		panic(fmt.Sprintf("auth: marshal an Ed25519 key: %v", err)) // only for a type it does not know
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
+}
+
+// Public is the half that verifies: what other servers accept during a rotation.
+func (k SigningKey) Public() ed25519.PublicKey { return public(k.Private) }
+
+func (k SigningKey) String() string   { return "SigningKey(" + k.ID + ")" }
+func (k SigningKey) GoString() string { return k.String() }
+
+// Format answers every verb alike: without it %d or %x would print the bytes.
+func (k SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue shows the ID alone.
+func (k SigningKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText shows the ID alone, to encoders of every kind.
+func (k SigningKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// MarshalJSON shows the ID alone.
+func (k SigningKey) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
+
+// thumbprint is RFC 7638 with the members that RFC 8037 section 2 requires of an
+// Ed25519 key, in lexicographic order.
+func thumbprint(key ed25519.PublicKey) string {
+	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func public(key ed25519.PrivateKey) ed25519.PublicKey {
+	return key.Public().(ed25519.PublicKey) //nolint:forcetypeassert // the only type it returns
+}
+
+// Claims is what an access token says. The ids are in their public text form; who
+// reads them parses them.
+type Claims struct {
+	Session   string    // "sid": the session, which can be ended before the token does
+	User      string    // "sub"
+	Tenant    string    // "tid": the only tenant that the token opens
+	IssuedAt  time.Time // "iat", whole seconds, UTC; set by Issue
+	ExpiresAt time.Time // "exp", whole seconds, UTC: the first moment at which it is refused; set by Issue
+	ID        string    // "jti"; Issue makes a random one if it is empty
+}
+
+// Tokens issues and verifies access tokens: JSON Web Tokens of the profile in RFC
+// 9068, signed with Ed25519 (RFC 8037) and nothing else. It is safe for concurrent
+// use.
+type Tokens struct {
+	issuer, audience string
+	lifetime         time.Duration
+	now              func() time.Time
+	kid              string
+	sign             func(*jwt.Token) (string, error) // holds the key where no way of printing a Tokens reaches it
+	accepted         map[string]ed25519.PublicKey
+}
+
+// NewTokens makes the issuer and verifier of one deployment. Tokens are signed
+// with signing; those of alsoAccepted are good too, so that a key can be replaced
+// without signing anyone out. A lifetime of zero is DefaultTokenLifetime, the
+// others are 1 second to 24 hours; shortening it refuses the tokens that were
+// issued for longer. now is time.Now if nil.
+//
+// Errors: fault.Config.
+func NewTokens(issuer, audience string, lifetime time.Duration, now func() time.Time, signing SigningKey, alsoAccepted ...ed25519.PublicKey) (*Tokens, error) {
+	if issuer == "" || audience == "" {
+		return nil, fault.New(fault.Config, "Access tokens need an issuer and an audience. Set both.")
+	}
+	if lifetime == 0 {
+		lifetime = DefaultTokenLifetime
+	}
+	if lifetime < time.Second || lifetime > maxTokenLifetime {
+		return nil, fault.New(fault.Config, "The lifetime of access tokens must be between 1 second and 24 hours.")
+	}
+	if now == nil {
+		now = time.Now
+	}
+	// Signing with a public half that does not belong to the private one gives the
+	// private one away.
+	if len(signing.Private) != ed25519.PrivateKeySize ||
+		!ed25519.NewKeyFromSeed(signing.Private.Seed()).Equal(signing.Private) ||
+		signing.ID != thumbprint(signing.Public()) {
+		return nil, fault.New(fault.Config, "The signing key is damaged. Restore it, or make one with: openssl genpkey -algorithm ed25519")
+	}
+	accepted := map[string]ed25519.PublicKey{signing.ID: signing.Public()}
+	for _, key := range alsoAccepted {
+		if len(key) != ed25519.PublicKeySize {
+			return nil, fault.New(fault.Config, "One of the accepted keys is not an Ed25519 public key.")
+		}
+		accepted[thumbprint(key)] = key
+	}
+	return &Tokens{
+		issuer: issuer, audience: audience,
+		lifetime: lifetime.Truncate(time.Second),
+		now:      now,
+		kid:      signing.ID,
+		sign:     func(token *jwt.Token) (string, error) { return token.SignedString(signing.Private) },
+		accepted: accepted,
+	}, nil
+}
+
+// Issue signs a token for the session, user and tenant of c, good from now for the
+// lifetime; what c says about times is not read. Its errors are not for users: an
+// id is missing or far too long.
+func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) {
+	if c.User == "" || c.Tenant == "" || c.Session == "" {
+		return "", time.Time{}, errors.New("issue an access token: user, tenant and session are required")
+	}
+	if c.ID == "" {
+		c.ID = rand.Text()
+	}
+	issued := t.now().UTC().Truncate(time.Second)
+	expiresAt = issued.Add(t.lifetime)
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": t.issuer,
+		"aud": t.audience,
+		"sub": c.User,
+		"tid": c.Tenant,
+		"sid": c.Session,
+		"jti": c.ID,
+		"iat": issued.Unix(),
+		"exp": expiresAt.Unix(),
+	})
+	unsigned.Header["typ"] = tokenType
+	unsigned.Header["kid"] = t.kid
+	token, err = t.sign(unsigned)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("issue an access token: %w", err)
+	}
+	if len(token) > maxTokenBytes {
+		return "", time.Time{}, errors.New("issue an access token: it would be too long to be accepted")
+	}
+	return token, expiresAt, nil
+}
+
+// Verify answers with what a token says, if every one of its bytes is right. We
+// read only what we wrote, so it is stricter than RFC 7519 where that leaves a
+// choice, and the general parser of the library, which takes an aud of several,
+// dates as strings, duplicate members, line breaks in base64 and an unknown crit,
+// is not used:
+//
+//   - at most 4 KiB; three parts; each in the one canonical base64url form
+//   - header and claims are flat JSON objects in valid UTF-8 without a duplicate
+//     member
+//   - the header holds alg, typ and kid and nothing else, so no crit, jwk, jku, x5u,
+//     x5c, b64 or zip: alg is EdDSA, typ is at+jwt (in any case, with or without
+//     "application/", RFC 9068 section 4), kid names an accepted key
+//   - the signature, before the claims are read
+//   - iss and aud are the one expected string; sub, tid, sid and jti are there
+//   - iat and exp, and nbf if it is there, are whole seconds; iat and nbf at most 30
+//     seconds in the future; exp after iat by no more than the lifetime
+//   - exp in the future
+//
+// Other claims are ignored, so that a later version may add some.
+//
+// Errors: always fault.Unauthenticated, with one message for whatever is wrong,
+// and another for a token that was right until it expired. The cause is a fixed
+// text for the log that holds nothing of the token.
+func (t *Tokens) Verify(token string) (Claims, error) {
+	claims, err := t.check(token)
+	if err != nil {
+		return Claims{}, fault.New(fault.Unauthenticated, "This access token is not valid. Sign in again.").Because(err)
+	}
+	if !t.now().Before(claims.ExpiresAt) {
+		return Claims{}, fault.New(fault.Unauthenticated, "This access token has expired. Refresh the session.").Because(errors.New("exp is past"))
+	}
+	return claims, nil
+}
+
+// check is everything but the expiry.
+func (t *Tokens) check(token string) (Claims, error) {
+	if len(token) > maxTokenBytes {
+		return Claims{}, errors.New("longer than 4 KiB")
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return Claims{}, errors.New("not three parts")
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		raw, err := base64.RawURLEncoding.DecodeString(part)
+		// The decoder skips line breaks and ignores bits left over at the end; encoding
+		// again shows either.
+		if err != nil || base64.RawURLEncoding.EncodeToString(raw) != part {
+			return Claims{}, errors.New("not canonical base64url")
+		}
+		decoded[i] = raw
+	}
+
+	header, err := flatObject(decoded[0])
+	if err != nil {
+		return Claims{}, fmt.Errorf("header: %w", err)
+	}
+	key, err := t.checkHeader(header)
+	if err != nil {
+		return Claims{}, err
+	}
+	signed := token[:len(token)-len(parts[2])-1]
+	if err := jwt.SigningMethodEdDSA.Verify(signed, decoded[2], key); err != nil {
+		return Claims{}, errors.New("the signature is not that of the key")
+	}
+
+	members, err := flatObject(decoded[1])
+	if err != nil {
+		return Claims{}, fmt.Errorf("claims: %w", err)
+	}
+	return t.checkClaims(members)
+}
+
+func (t *Tokens) checkHeader(header map[string]any) (ed25519.PublicKey, error) {
+	for name := range header {
+		if name != "alg" && name != "typ" && name != "kid" {
+			return nil, errors.New("the header has a member other than alg, typ and kid")
+		}
+	}
+	if header["alg"] != jwt.SigningMethodEdDSA.Alg() {
+		return nil, errors.New("alg is not EdDSA")
+	}
+	// A media type: case does not matter, and "application/" may be left out (RFC 7515
+	// section 4.1.9).
+	typ, _ := header["typ"].(string)
+	if !strings.EqualFold(typ, tokenType) && !strings.EqualFold(typ, "application/"+tokenType) {
+		return nil, errors.New("typ is not at+jwt")
+	}
+	kid, _ := header["kid"].(string)
+	key, ok := t.accepted[kid]
+	if !ok {
+		return nil, errors.New("kid names no accepted key")
+	}
+	return key, nil
+}
+
+func (t *Tokens) checkClaims(members map[string]any) (Claims, error) {
+	if members["iss"] != t.issuer {
+		return Claims{}, errors.New("iss is not ours")
+	}
+	if members["aud"] != t.audience {
+		return Claims{}, errors.New("aud is not ours")
+	}
+
+	var claims Claims
+	for name, into := range map[string]*string{"sub": &claims.User, "tid": &claims.Tenant, "sid": &claims.Session, "jti": &claims.ID} {
+		text, _ := members[name].(string)
+		if text == "" {
+			return Claims{}, fmt.Errorf("%s is missing", name)
+		}
+		*into = text
+	}
+
+	var err error
+	if claims.IssuedAt, err = numericDate(members, "iat"); err != nil {
+		return Claims{}, err
+	}
+	if claims.ExpiresAt, err = numericDate(members, "exp"); err != nil {
+		return Claims{}, err
+	}
+	latest := t.now().Add(clockLeeway)
+	if claims.IssuedAt.After(latest) {
+		return Claims{}, errors.New("iat is in the future")
+	}
+	if _, given := members["nbf"]; given {
+		notBefore, err := numericDate(members, "nbf")
+		if err != nil {
+			return Claims{}, err
+		}
+		if notBefore.After(latest) {
+			return Claims{}, errors.New("nbf is in the future")
+		}
+	}
+	validFor := claims.ExpiresAt.Sub(claims.IssuedAt)
+	if validFor <= 0 {
+		return Claims{}, errors.New("exp is not after iat")
+	}
+	if validFor > t.lifetime {
+		return Claims{}, errors.New("exp is further from iat than the lifetime")
+	}
+	return claims, nil
+}
+
+// numericDate reads whole seconds since 1970, up to the year 9999. RFC 7519
+// section 2 would allow fractions; we never write any.
+func numericDate(members map[string]any, name string) (time.Time, error) {
+	number, ok := members[name].(json.Number)
+	if !ok {
+		return time.Time{}, fmt.Errorf("%s is missing or not a number", name)
+	}
+	seconds, err := strconv.ParseInt(number.String(), 10, 64)
+	if err != nil || seconds < 0 || seconds > latestTime {
+		return time.Time{}, fmt.Errorf("%s is not a whole number of seconds", name)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// flatObject reads a JSON object whose members are strings, numbers, booleans or
+// null, with the names to the letter: encoding/json into a struct would take "EXP"
+// for exp, and the last of several members of one name.
+func flatObject(raw []byte) (map[string]any, error) {
+	if !utf8.Valid(raw) { // the decoder would put U+FFFD in its place
+		return nil, errors.New("not valid UTF-8")
+	}
+	if !json.Valid(raw) { // also sees what follows the object
+		return nil, errors.New("not valid JSON")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	start, err := decoder.Token()
+	if err != nil || start != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	members := make(map[string]any)
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, errors.New("not valid JSON")
+		}
+		value, err := decoder.Token()
+		if err != nil {
+			return nil, errors.New("not valid JSON")
+		}
+		if _, nested := value.(json.Delim); nested {
+			return nil, errors.New("a member is an array or an object")
+		}
+		text, _ := name.(string) // in valid JSON it is one
+		if _, again := members[text]; again {
+			return nil, errors.New("a member appears twice")
+		}
+		members[text] = value
+	}
+	return members, nil
+}

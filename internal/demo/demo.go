@@ -1,0 +1,217 @@
+// Package demo fills a database with companies that do not exist: two for people
+// who try Commonhold, any number for who measures it.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+	"github.com/commonhold/commonhold/sqlc/tenantsql"
+)
+
+// Password opens every demo account. A server refuses to be reached from elsewhere
+// while there are any.
+const Password = "commonhold-demo" //nolint:gosec // meant to be known
+
+// Account is a demo account.
+type Account struct {
+	Tenant, TenantName, Email string
+	Role                      auth.Role
+}
+
+// Accounts are the accounts that Seed makes: an owner, an admin, a member and a
+// viewer in each of two tenants.
+func Accounts() []Account {
+	var all []Account
+	for _, t := range tenants {
+		for _, role := range roles {
+			all = append(all, Account{t.slug, t.name, role.local + "@" + t.slug + ".example", role.role})
+		}
+	}
+	return all
+}
+
+var (
+	tenants = []struct{ slug, name string }{{"acme", "Acme"}, {"globex", "Globex"}}
+	roles   = []struct {
+		local, display string
+		role           auth.Role
+	}{
+		{"owner", "Owner", auth.RoleOwner},
+		{"admin", "Admin", auth.RoleAdmin},
+		{"member", "Member", auth.RoleMember},
+		{"viewer", "Viewer", auth.RoleViewer},
+	}
+)
+
+// seedProducts is how many products each demo tenant begins with.
+const seedProducts = 360
+
+// Seed makes the two demo tenants, or what of them is missing.
+func Seed(ctx context.Context, db *postgres.DB, registry *control.Registry, people *auth.Service) error {
+	for _, t := range tenants {
+		made, err := registry.BySlug(ctx, t.slug)
+		if fault.Is(err, fault.NotFound) {
+			made, _, err = people.Register(ctx, auth.Registration{
+				Tenant: control.Registration{Name: t.name, Slug: t.slug, Currency: "EUR"},
+				Email:  "owner@" + t.slug + ".example", Password: Password, DisplayName: "Owner",
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("make the demo tenant %s: %w", t.slug, err)
+		}
+		owner, err := ownerOf(ctx, db, t.slug)
+		if err != nil {
+			return fmt.Errorf("find the owner of %s: %w", t.slug, err)
+		}
+		for _, role := range roles[1:] {
+			_, err := people.AddMember(ctx, made.ID, role.local+"@"+t.slug+".example", Password, role.display, role.role)
+			if err != nil && !fault.Is(err, fault.Conflict) { // there already
+				return fmt.Errorf("add the %s of %s: %w", role.local, t.slug, err)
+			}
+		}
+		if made.Status != tenant.Active {
+			continue // suspended by hand: leave it
+		}
+		if err := Fill(ctx, db, made.ID, owner, seedProducts); err != nil {
+			return fmt.Errorf("fill %s: %w", t.slug, err)
+		}
+	}
+	return nil
+}
+
+func ownerOf(ctx context.Context, db *postgres.DB, slug string) (id.User, error) {
+	row, err := db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: "owner@" + slug + ".example"})
+	if err != nil {
+		return id.User{}, err
+	}
+	return row.User.ID, nil
+}
+
+// Fill gives a tenant n products in categories, one statement for each of the two
+// tables, in one transaction. What is there under the same SKU or name stays.
+func Fill(ctx context.Context, db *postgres.DB, t tenant.ID, owner id.User, n int) error {
+	return db.Home(t).InTx(ctx, func(q *tenantsql.Queries) error {
+		categories := tenantsql.ImportCategoriesParams{TenantID: t, CreatedBy: owner}
+		for _, line := range lines {
+			categories.Ids = append(categories.Ids, id.New())
+			categories.Names = append(categories.Names, line.category)
+		}
+		if _, err := q.ImportCategories(ctx, categories); err != nil {
+			return err
+		}
+		// The ids of those that were there already are not ours: ask.
+		rows, err := q.ListCategoriesByNameAsc(ctx, tenantsql.ListCategoriesByNameAscParams{
+			TenantID: t, HighNameKey: "\U0010FFFF", HighID: uuid.Max, RowLimit: 1000,
+		})
+		if err != nil {
+			return err
+		}
+		known := make(map[string]uuid.UUID, len(rows))
+		for _, row := range rows {
+			known[row.Name] = row.ID.UUID()
+		}
+		_, err = q.ImportProducts(ctx, products(t, owner, n, known))
+		return err
+	})
+}
+
+// products makes n of them, the same ones in every tenant.
+func products(t tenant.ID, owner id.User, n int, categories map[string]uuid.UUID) tenantsql.ImportProductsParams {
+	p := tenantsql.ImportProductsParams{TenantID: t, CreatedBy: owner}
+	begin := time.Now().Add(-time.Duration(n) * time.Minute)
+	for i := range n {
+		line := lines[i%len(lines)]
+		noun := line.nouns[i/len(lines)%len(line.nouns)]
+		material := line.materials[i/len(lines)/len(line.nouns)%len(line.materials)]
+		series := i / len(lines) / len(line.nouns) / len(line.materials)
+		name := material + " " + noun
+		if series > 0 {
+			name = fmt.Sprintf("%s No. %d", name, series+1)
+		}
+		p.Ids = append(p.Ids, id.New())
+		p.Skus = append(p.Skus, fmt.Sprintf("%s-%05d", line.code, i+1))
+		p.Names = append(p.Names, name)
+		p.Descriptions = append(p.Descriptions, fmt.Sprintf("%s from our %s range. %s", name, line.category, line.praise))
+		p.PricesMinor = append(p.PricesMinor, int64(line.from+(i*7919)%line.spread)/5*5+4)
+		p.Stocks = append(p.Stocks, int32((i*31)%47%40)) //nolint:gosec // below 40
+		p.CategoryIds = append(p.CategoryIds, categories[line.category])
+		p.CreatedAts = append(p.CreatedAts, begin.Add(time.Duration(i)*time.Minute))
+	}
+	return p
+}
+
+var lines = []struct {
+	code, category, praise string
+	nouns, materials       []string
+	from, spread           int // minor units
+}{
+	{"LMP", "Lighting", "Comes with a warm bulb and two metres of cable.",
+		[]string{"desk lamp", "floor lamp", "pendant lamp", "reading lamp", "wall lamp", "lantern"},
+		[]string{"Brass", "Oak", "Linen", "Opal glass", "Black steel", "Copper", "Rattan", "Paper", "Ceramic", "Walnut"}, 1900, 24000},
+	{"DSK", "Desks and tables", "Ships flat, stands in ten minutes.",
+		[]string{"writing desk", "side table", "standing desk", "dining table", "coffee table", "bench"},
+		[]string{"Ash", "Oak", "Walnut", "Birch", "Bamboo", "Beech", "Pine", "Elm", "Larch", "White"}, 8900, 90000},
+	{"CHR", "Seating", "Made to be repaired: every part can be ordered.",
+		[]string{"armchair", "stool", "office chair", "rocking chair", "bar stool", "footrest"},
+		[]string{"Cord", "Wool", "Leather", "Canvas", "Velvet", "Cane", "Felt", "Mesh", "Bouclé", "Moulded"}, 5900, 60000},
+	{"KTC", "Kitchen", "Safe in the dishwasher.",
+		[]string{"mixing bowl", "saucepan", "cutting board", "pepper mill", "teapot", "storage jar"},
+		[]string{"Enamel", "Stoneware", "Acacia", "Glass", "Cast-iron", "Steel", "Olive-wood", "Porcelain", "Tin", "Marble"}, 900, 9000},
+	{"TXT", "Textiles", "Washable at forty degrees.",
+		[]string{"blanket", "cushion cover", "tablecloth", "towel", "rug", "curtain"},
+		[]string{"Linen", "Cotton", "Merino", "Hemp", "Jute", "Alpaca", "Waffle", "Striped", "Checked", "Quilted"}, 1200, 18000},
+	{"STA", "Stationery", "Lies flat and takes ink well.",
+		[]string{"notebook", "pencil case", "letter tray", "desk pad", "card box", "bookend"},
+		[]string{"Cork", "Leather", "Recycled", "Linen-bound", "Brass", "Dotted", "Ruled", "Canvas", "Grey-board", "Slim"}, 400, 4500},
+}
+
+// Populate makes further tenants, demo-00001 and on, with m products each, and
+// tells progress how many are done. Those that exist are filled up.
+func Populate(ctx context.Context, db *postgres.DB, registry *control.Registry, n, m int, progress func(done int)) error {
+	for i := 1; i <= n; i++ {
+		slug := fmt.Sprintf("demo-%05d", i)
+		t, err := registry.BySlug(ctx, slug)
+		var owner id.User
+		if fault.Is(err, fault.NotFound) {
+			t, owner, err = register(ctx, db, slug)
+		} else if err == nil {
+			owner, err = ownerOf(ctx, db, slug)
+		}
+		if err != nil {
+			return fmt.Errorf("make tenant %s: %w", slug, err)
+		}
+		if err := Fill(ctx, db, t.ID, owner, m); err != nil {
+			return fmt.Errorf("fill tenant %s: %w", slug, err)
+		}
+		progress(i)
+	}
+	return nil
+}
+
+// register makes a tenant whose owner nobody can sign in as: hashing a password for
+// each of thousands would take longer than all the rest.
+func register(ctx context.Context, db *postgres.DB, slug string) (t *tenant.Tenant, owner id.User, err error) {
+	owner = id.NewUser()
+	err = db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		if _, err := q.CreateUser(ctx, controlsql.CreateUserParams{ID: owner, Email: "owner@" + slug + ".example", DisplayName: "Owner"}); err != nil {
+			return err
+		}
+		if err := q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: owner, PasswordHash: "!"}); err != nil {
+			return err
+		}
+		t, err = control.Register(ctx, q, control.Registration{Name: "Demo " + slug[len("demo-"):], Slug: slug, Currency: "EUR"}, owner)
+		return err
+	})
+	return t, owner, err
+}

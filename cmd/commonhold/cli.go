@@ -25,7 +25,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the API in production, on a migrated PostgreSQL."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to the version of this binary."`
 	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
-//DOCTOR 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
+	//DOCTOR 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -74,6 +74,16 @@ func (w *World) NewTenant(t testing.TB) (*tenant.Tenant, id.User) {
 	return made, owner
 }
 
+// Launch starts a migrated server outside of tests: url says where a role reaches
+// it, stop ends it.
+func Launch() (url func(role string) string, stop func(), err error) {
+	s := new(server)
+	if s.dir, s.pg, err = launch(); err != nil {
+		return nil, nil, err
+	}
+	return func(role string) string { return s.pg.DSN(role, Database) }, s.stop, nil
+}
+
 // Open connects to the shared database with pools of its own, of at most maxConns
 // connections each, closed when the test ends.
 func Open(t testing.TB, maxConns int32) *World {

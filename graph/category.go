@@ -22,8 +22,8 @@ func categoryLoader(ls *loaders) *dataloadgen.Loader[id.Category, *tenantsql.Cat
 	return ls.category
 }
 
-func (r *queryResolver) Category(ctx context.Context, any id.Any) (*tenantsql.Category, error) {
-	category, err := id.As[id.Category](any)
+func (r *queryResolver) Category(ctx context.Context, given id.Any) (*tenantsql.Category, error) {
+	category, err := id.As[id.Category](given)
 	if err != nil {
 		return nil, err
 	}

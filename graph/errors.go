@@ -42,7 +42,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost one is meant
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return slices.Concat(apply(joined.Unwrap(), flatten)...)
 	}
 	return []error{err}

@@ -13,24 +13,24 @@ import (
 
 // Node finds anything by its id. A caller whose role may not read such a thing gets
 // null, as for an id that does not exist.
-func (r *queryResolver) Node(ctx context.Context, any id.Any) (generated.Node, error) {
+func (r *queryResolver) Node(ctx context.Context, given id.Any) (generated.Node, error) {
 	p, err := auth.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if product, err := id.As[id.Product](any); err == nil && p.Role.Can(auth.PermissionProductsRead) {
+	if product, err := id.As[id.Product](given); err == nil && p.Role.Can(auth.PermissionProductsRead) {
 		return found(load(ctx, productLoader, product))
 	}
-	if category, err := id.As[id.Category](any); err == nil && p.Role.Can(auth.PermissionCategoriesRead) {
+	if category, err := id.As[id.Category](given); err == nil && p.Role.Can(auth.PermissionCategoriesRead) {
 		return found(load(ctx, categoryLoader, category))
 	}
-	if user, err := id.As[id.User](any); err == nil && p.Role.Can(auth.PermissionMembersRead) {
+	if user, err := id.As[id.User](given); err == nil && p.Role.Can(auth.PermissionMembersRead) {
 		return found(load(ctx, userLoader, user))
 	}
-	if member, err := id.As[id.Member](any); err == nil && p.Role.Can(auth.PermissionMembersRead) {
+	if member, err := id.As[id.Member](given); err == nil && p.Role.Can(auth.PermissionMembersRead) {
 		return found(r.member(ctx, p.Tenant.ID, member))
 	}
-	if any.Prefix == p.Tenant.ID.Kind() && any.UUID == p.Tenant.ID.UUID() && p.Role.Can(auth.PermissionTenantRead) {
+	if given.Prefix == p.Tenant.ID.Kind() && given.UUID == p.Tenant.ID.UUID() && p.Role.Can(auth.PermissionTenantRead) {
 		return p.Tenant, nil
 	}
 	return nil, nil //nolint:nilnil // null is the answer

@@ -26,8 +26,8 @@ func productLoader(ls *loaders) *dataloadgen.Loader[id.Product, *tenantsql.Produ
 	return ls.product
 }
 
-func (r *queryResolver) Product(ctx context.Context, any id.Any) (*tenantsql.Product, error) {
-	product, err := id.As[id.Product](any)
+func (r *queryResolver) Product(ctx context.Context, given id.Any) (*tenantsql.Product, error) {
+	product, err := id.As[id.Product](given)
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +148,10 @@ func minorBound(d *scalar.Decimal, currency string) (*int64, error) {
 
 // asRequest makes an invalid argument of a query what it is there: a bad request.
 func asRequest(err error) error {
-	for _, one := range flatten(err) {
-		if coded, ok := errors.AsType[*fault.Error](one); ok && coded.Code == fault.Invalid {
-			return fault.New(fault.BadRequest, "%s", coded.Message)
-		}
-		return one
+	if coded, ok := errors.AsType[*fault.Error](err); ok && coded.Code == fault.Invalid {
+		return fault.New(fault.BadRequest, "%s", coded.Message)
 	}
-	return nil
+	return err
 }
 
 // listProducts picks the one statement that lists in this order and direction.

@@ -23,7 +23,7 @@ import (
 )
 
 // Password is that of every account made here.
-const Password = "a password for tests" //nolint:gosec // not a secret
+const Password = "a password for tests"
 
 // API is a running server.
 type API struct {

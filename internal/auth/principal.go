@@ -1,3 +1,5 @@
+// Package auth knows who asks: passwords, sessions, access tokens, and what a role
+// may do.
 package auth
 
 import (

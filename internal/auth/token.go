@@ -106,7 +106,10 @@ func (k SigningKey) PEM() []byte {
 // Public is the half that verifies: what other servers accept during a rotation.
 func (k SigningKey) Public() ed25519.PublicKey { return public(k.Private) }
 
-func (k SigningKey) String() string   { return "SigningKey(" + k.ID + ")" }
+// String names the key without showing it.
+func (k SigningKey) String() string { return "SigningKey(" + k.ID + ")" }
+
+// GoString is String.
 func (k SigningKey) GoString() string { return k.String() }
 
 // Format answers every verb alike: without it %d or %x would print the bytes.

@@ -665,7 +665,7 @@ func TestNewTokensRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	mixed := SigningKey{ID: other.ID, Private: append(bytes.Clone(key.Private[:32]), other.Private[32:]...)}
-	for name, make := range map[string]func() (*Tokens, error){
+	for name, build := range map[string]func() (*Tokens, error){
 		"no issuer":          func() (*Tokens, error) { return NewTokens("", testAudience, 0, nil, key) },
 		"no audience":        func() (*Tokens, error) { return NewTokens(testIssuer, "", 0, nil, key) },
 		"a lifetime below 0": func() (*Tokens, error) { return NewTokens(testIssuer, testAudience, -time.Second, nil, key) },
@@ -679,7 +679,7 @@ func TestNewTokensRefuses(t *testing.T) {
 		"a short public key": func() (*Tokens, error) { return NewTokens(testIssuer, testAudience, 0, nil, key, other.Public()[:31]) },
 		"a missing one":      func() (*Tokens, error) { return NewTokens(testIssuer, testAudience, 0, nil, key, nil) },
 	} {
-		if tokens, err := make(); !fault.Is(err, fault.Config) || tokens != nil {
+		if tokens, err := build(); !fault.Is(err, fault.Config) || tokens != nil {
 			t.Errorf("%s: %v, want CONFIG", name, err)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 
 // Password opens every demo account. A server refuses to be reached from elsewhere
 // while there are any.
-const Password = "commonhold-demo" //nolint:gosec // meant to be known
+const Password = "commonhold-demo"
 
 // Account is a demo account.
 type Account struct {
@@ -144,7 +144,7 @@ func products(t tenant.ID, owner id.User, n int, categories map[string]uuid.UUID
 		p.Names = append(p.Names, name)
 		p.Descriptions = append(p.Descriptions, fmt.Sprintf("%s from our %s range. %s", name, line.category, line.praise))
 		p.PricesMinor = append(p.PricesMinor, int64(line.from+(i*7919)%line.spread)/5*5+4)
-		p.Stocks = append(p.Stocks, int32((i*31)%47%40)) //nolint:gosec // below 40
+		p.Stocks = append(p.Stocks, int32((i*31)%47%40))
 		p.CategoryIds = append(p.CategoryIds, categories[line.category])
 		p.CreatedAts = append(p.CreatedAts, begin.Add(time.Duration(i)*time.Minute))
 	}

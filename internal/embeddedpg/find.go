@@ -91,8 +91,8 @@ func installed(ctx context.Context) iter.Seq[Binaries] {
 		try := func(dir, from string) bool {
 			// The link is resolved on the program, not on the directory: in PATH it
 			// is the programs that are links, and initdb needs its neighbours.
-			if real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil {
-				dir = filepath.Dir(real)
+			if resolved, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil {
+				dir = filepath.Dir(resolved)
 			}
 			if seen[dir] {
 				return true
@@ -177,20 +177,20 @@ func majorInPath(dir string) int {
 // inspect checks that the directory holds a server's programs and asks for their
 // version. A client-only installation has no initdb.
 func inspect(ctx context.Context, dir, from string) (Binaries, error) {
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return Binaries{}, err
 	}
 	for _, program := range []string{"initdb", "postgres"} {
-		info, err := os.Stat(filepath.Join(real, program))
+		info, err := os.Stat(filepath.Join(resolved, program))
 		if err != nil {
 			return Binaries{}, err
 		}
 		if info.IsDir() || info.Mode()&0o111 == 0 {
-			return Binaries{}, fmt.Errorf("%s is not a program", filepath.Join(real, program))
+			return Binaries{}, fmt.Errorf("%s is not a program", filepath.Join(resolved, program))
 		}
 	}
-	line, err := output(ctx, filepath.Join(real, "postgres"), "--version")
+	line, err := output(ctx, filepath.Join(resolved, "postgres"), "--version")
 	if err != nil {
 		return Binaries{}, err
 	}
@@ -198,7 +198,7 @@ func inspect(ctx context.Context, dir, from string) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, err
 	}
-	return Binaries{Dir: real, Major: major, From: from}, nil
+	return Binaries{Dir: resolved, Major: major, From: from}, nil
 }
 
 var versionLine = regexp.MustCompile(`^postgres \(PostgreSQL\) ([0-9]+)`)

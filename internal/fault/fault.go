@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Code names a kind of error. Codes are part of the public contract: they are
@@ -21,7 +22,7 @@ const (
 	Taken         Code = "TAKEN"           // a unique value is in use in this tenant
 	StaleVersion  Code = "STALE_VERSION"   // the entity changed since the caller read it
 	InUse         Code = "IN_USE"          // something else still refers to it
-	BadCredential Code = "BAD_CREDENTIALS" //nolint:gosec // a code, not a credential
+	BadCredential Code = "BAD_CREDENTIALS"
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
 )
 
@@ -117,6 +118,6 @@ func At(err error, field ...string) error {
 		return err
 	}
 	located := *coded
-	located.Field = append(field[:len(field):len(field)], coded.Field...)
+	located.Field = slices.Concat(field, coded.Field)
 	return &located
 }

@@ -5,7 +5,7 @@
 package id
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"strconv"
 
@@ -61,7 +61,7 @@ func (v Of[K]) UUIDValue() (pgtype.UUID, error) { return pgtype.UUID{Bytes: v.uu
 // ScanUUID lets pgx read the id in binary. NULL needs a pointer.
 func (v *Of[K]) ScanUUID(u pgtype.UUID) error {
 	if !u.Valid {
-		return fmt.Errorf("cannot scan NULL into an id: use a pointer")
+		return errors.New("cannot scan NULL into an id: use a pointer")
 	}
 	v.uuid = u.Bytes
 	return nil

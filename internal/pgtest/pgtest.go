@@ -174,7 +174,7 @@ func launch() (dir string, pg *embeddedpg.Server, err error) {
 	if dir, err = os.MkdirTemp("", "chtest"); err != nil {
 		return "", nil, err
 	}
-	if out, err := exec.Command("cp", "-a", template+"/.", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "cp", "-a", template+"/.", dir).CombinedOutput(); err != nil {
 		return dir, nil, fmt.Errorf("copy the template: %w: %s", err, out)
 	}
 	pg, err = embeddedpg.Start(ctx, options(dir))
@@ -194,7 +194,7 @@ func makeTemplate(ctx context.Context) (string, error) {
 		cache = os.TempDir()
 	}
 	root := filepath.Join(cache, "commonhold", "pgtest")
-	if err := os.MkdirAll(root, 0o755); err != nil { //nolint:gosec // must be traversable by the server's user
+	if err := os.MkdirAll(root, 0o755); err != nil { // the server's user passes through
 		return "", err
 	}
 	lock, err := os.OpenFile(filepath.Join(root, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -233,7 +233,7 @@ func makeTemplate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if out, err := exec.Command("cp", "-a", building, template+".new").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "cp", "-a", building, template+".new").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("keep the template: %w: %s", err, out)
 	}
 	return template, os.Rename(template+".new", template)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ func vet() error {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	defer stop()
-	command := exec.Command("go", "tool", "sqlc", "vet")
+	command := exec.CommandContext(context.Background(), "go", "tool", "sqlc", "vet")
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	command.Env = append(os.Environ(),
 		"SQLC_TENANT_URL="+url("commonhold_app"),

@@ -112,7 +112,7 @@ func (l local) given(ctx context.Context, con console) (*urls, error) {
 // passwords reads or makes the passwords of the login roles.
 func (l local) passwords() (passwords map[string]string, fresh bool, err error) {
 	file := filepath.Join(l.Data, "roles.json")
-	text, err := os.ReadFile(file) //nolint:gosec // our own file
+	text, err := os.ReadFile(file)
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(text, &passwords); err != nil {

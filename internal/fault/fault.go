@@ -16,12 +16,12 @@ type Code string
 // What a correct client can meet. In a mutation these become user errors beside
 // a null entity.
 const (
-	NotFound      Code = "NOT_FOUND"       // no such thing, or not in this tenant: the two are answered alike
-	Invalid       Code = "INVALID"         // a value outside its bounds
-	Conflict      Code = "CONFLICT"        // another write was there first
-	Taken         Code = "TAKEN"           // a unique value is in use in this tenant
-	StaleVersion  Code = "STALE_VERSION"   // the entity changed since the caller read it
-	InUse         Code = "IN_USE"          // something else still refers to it
+	NotFound      Code = "NOT_FOUND"     // no such thing, or not in this tenant: the two are answered alike
+	Invalid       Code = "INVALID"       // a value outside its bounds
+	Conflict      Code = "CONFLICT"      // another write was there first
+	Taken         Code = "TAKEN"         // a unique value is in use in this tenant
+	StaleVersion  Code = "STALE_VERSION" // the entity changed since the caller read it
+	InUse         Code = "IN_USE"        // something else still refers to it
 	BadCredential Code = "BAD_CREDENTIALS"
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
 )

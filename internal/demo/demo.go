@@ -70,14 +70,20 @@ func Seed(ctx context.Context, db *postgres.DB, registry *control.Registry, peop
 		if err != nil {
 			return fmt.Errorf("make the demo tenant %s: %w", t.slug, err)
 		}
-		owner, err := ownerOf(ctx, db, t.slug)
+		owner, err := userOf(ctx, db, "owner@"+t.slug+".example")
 		if err != nil {
 			return fmt.Errorf("find the owner of %s: %w", t.slug, err)
 		}
 		for _, role := range roles[1:] {
-			_, err := people.AddMember(ctx, made.ID, role.local+"@"+t.slug+".example", Password, role.display, role.role)
-			if err != nil && !fault.Is(err, fault.Conflict) { // there already
-				return fmt.Errorf("add the %s of %s: %w", role.local, t.slug, err)
+			email := role.local + "@" + t.slug + ".example"
+			if _, err := userOf(ctx, db, email); !postgres.IsNoRows(err) {
+				if err != nil {
+					return fmt.Errorf("look for %s: %w", email, err)
+				}
+				continue
+			}
+			if _, err := people.AddMember(ctx, made.ID, email, Password, role.display, role.role); err != nil {
+				return fmt.Errorf("add %s: %w", email, err)
 			}
 		}
 		if made.Status != tenant.Active {
@@ -90,8 +96,8 @@ func Seed(ctx context.Context, db *postgres.DB, registry *control.Registry, peop
 	return nil
 }
 
-func ownerOf(ctx context.Context, db *postgres.DB, slug string) (id.User, error) {
-	row, err := db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: "owner@" + slug + ".example"})
+func userOf(ctx context.Context, db *postgres.DB, email string) (id.User, error) {
+	row, err := db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: email})
 	if err != nil {
 		return id.User{}, err
 	}
@@ -186,7 +192,7 @@ func Populate(ctx context.Context, db *postgres.DB, registry *control.Registry, 
 		if fault.Is(err, fault.NotFound) {
 			t, owner, err = register(ctx, db, slug)
 		} else if err == nil {
-			owner, err = ownerOf(ctx, db, slug)
+			owner, err = userOf(ctx, db, "owner@"+slug+".example")
 		}
 		if err != nil {
 			return fmt.Errorf("make tenant %s: %w", slug, err)

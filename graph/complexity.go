@@ -6,7 +6,8 @@ import "github.com/commonhold/commonhold/graph/generated"
 const maxCost = 1 << 40
 
 // complexity says what each connection costs: its page times what is asked of each
-// entry. Every other field costs one more than its children, gqlgen's default.
+// entry. A long text costs more than
+// a short one. Every other field costs one more than its children, gqlgen's default.
 func complexity() (c generated.ComplexityRoot) {
 	c.Query.Products = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.ProductFilter, _ *generated.ProductOrder) int {
 		return pageCost(child, first, last)
@@ -14,6 +15,8 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Category.Products = connectionCost
+	// Up to 40 KB of text each: asked for often enough, an answer of any size.
+	c.Product.Description = func(int) int { return 50 }
 	return c
 }
 

@@ -62,7 +62,11 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 	shown := graphql.DefaultErrorPresenter(ctx, err)
 	if coded, ok := errors.AsType[*fault.Error](err); ok {
 		if coded.Cause != nil {
-			slog.WarnContext(ctx, "request refused", "code", coded.Code, "cause", coded.Cause)
+			level := slog.LevelWarn
+			if coded.Code == fault.Canceled { // each field of a request that nobody waits for
+				level = slog.LevelDebug
+			}
+			slog.Log(ctx, level, "request refused", "code", coded.Code, "cause", coded.Cause)
 		}
 		return &gqlerror.Error{Message: coded.Message, Path: shown.Path, Locations: shown.Locations, Extensions: map[string]any{"code": coded.Code}}
 	}

@@ -104,7 +104,7 @@ func readCursor[K any](cursor *string, list string, key *K, u *uuid.UUID) error 
 	var ofList string
 	parts := []any{&ofList, key, u}
 	text, err := base64.RawURLEncoding.DecodeString(*cursor)
-	if err != nil || len(*cursor) > maxCursor || json.Unmarshal(text, &parts) != nil || len(parts) != 3 || ofList != list || !storable(*key) {
+	if err != nil || len(*cursor) > maxCursor || json.Unmarshal(text, &parts) != nil || len(parts) != 3 || slices.Contains(parts, nil) || ofList != list || !storable(*key) {
 		return fault.New(fault.BadRequest, "This cursor does not belong to this list. Use one that the same list gave, in the same order.")
 	}
 	return nil

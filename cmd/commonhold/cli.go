@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -25,7 +26,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the API in production, on a migrated PostgreSQL."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to the version of this binary."`
 	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
-	//DOCTOR 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
+	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -49,15 +50,20 @@ type console struct {
 
 func (c console) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
 
+// hushed is the text of an error that is not ours, which may quote what somebody
+// typed, without the passwords in it.
+func hushed(err error) string { return password.ReplaceAllString(err.Error(), "${1}${2}xxxxx") }
+
+// password finds what stands between user and host of a URL, or is set by name.
+var password = regexp.MustCompile(`(://[^\s:/@]*:)[^\s@]+|(password=)[^\s&"]+`)
+
 // run executes a command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	con := console{out: stdout, err: stderr, terminal: isTerminal(stderr)}
 	slog.SetDefault(telemetry.NewLogger(stderr, con.terminal, slog.LevelInfo))
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("commonhold"), kong.Description(description), kong.Writers(stdout, stderr),
-		kong.UsageOnError(), kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"data": dataDir()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&c, kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		con.say("commonhold: %v", err)
 		return exitFailed
@@ -67,14 +73,38 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		con.say("commonhold: %v\n  code: %s\n  Run `commonhold --help` for the commands and `commonhold COMMAND --help` for its flags.", err, fault.Usage)
+		con.say("commonhold: %s\n  code: %s\n  Run `commonhold --help` for the commands and `commonhold COMMAND --help` for its flags.", hushed(err), fault.Usage)
 		return exitUsage
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(con); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = fault.New(fault.Canceled, "Interrupted before it was done. Running it again goes on from there.")
+		}
 		return con.fail(err)
 	}
 	return exitOK
+}
+
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(options, kong.Name("commonhold"), kong.Description(description),
+		kong.Vars{"data": dataDir()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(explain))...)
+}
+
+// explain is the help of a flag with its default and its environment variable.
+func explain(value *kong.Value) string {
+	var notes []string
+	if value.Default != "" {
+		notes = append(notes, "default "+value.Default)
+	}
+	for _, env := range value.Tag.Envs {
+		notes = append(notes, "$"+env)
+	}
+	if notes == nil {
+		return value.Help
+	}
+	return value.Help + " (" + strings.Join(notes, "; ") + ")"
 }
 
 // fail shows an error once: what is wrong and what to do, its code, its cause.
@@ -82,10 +112,10 @@ func (c console) fail(err error) int {
 	coded, ok := errors.AsType[*fault.Error](err)
 	switch {
 	case !ok:
-		c.say("commonhold: %v\n  code: %s", err, fault.Internal)
+		c.say("commonhold: %s\n  code: %s", hushed(err), fault.Internal)
 		return exitFailed
 	case coded.Cause != nil:
-		c.say("commonhold: %s\n  code: %s\n  because: %v", coded.Message, coded.Code, coded.Cause)
+		c.say("commonhold: %s\n  code: %s\n  because: %s", coded.Message, coded.Code, hushed(coded.Cause))
 	default:
 		c.say("commonhold: %s\n  code: %s", coded.Message, coded.Code)
 	}

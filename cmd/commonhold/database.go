@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/embeddedpg"
@@ -35,12 +37,35 @@ type urls struct {
 	done                <-chan struct{} // closed if it ended by itself; nil otherwise
 }
 
-// open starts the embedded server, or prepares the given one, and migrates.
-func (l local) open(ctx context.Context, con console) (*urls, error) {
+// prepare makes the data directory, or sees that the one there can hold secrets.
+func (l local) prepare() error {
 	// Others may pass through, as the server's own user must when we are root; what
 	// is inside is closed to them.
-	if err := errors.Join(os.MkdirAll(l.Data, 0o711), os.Chmod(l.Data, 0o711)); err != nil { //nolint:gosec // see above
-		return nil, fault.New(fault.DataDirectory, "The data directory %s cannot be made. Choose another with --data.", l.Data).Because(err)
+	if err := os.MkdirAll(l.Data, 0o711); err != nil { //nolint:gosec // see above
+		return fault.New(fault.DataDirectory, "The data directory %s cannot be made. Choose another with --data.", l.Data).Because(err)
+	}
+	info, err := os.Stat(l.Data)
+	if err != nil {
+		return fault.New(fault.DataDirectory, "The data directory %s cannot be used. Choose another with --data.", l.Data).Because(err)
+	}
+	// Who else can write here could put a link where a secret is to be written.
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fault.New(fault.DataDirectory, "The data directory %s belongs to somebody else, or others can write to it. Choose another with --data; it is made if it is not there.", l.Data)
+	}
+	if os.Geteuid() != 0 || info.Mode().Perm()&0o011 == 0o011 {
+		return nil
+	}
+	if err := os.Chmod(l.Data, info.Mode()|0o011); err != nil {
+		return fault.New(fault.DataDirectory, "The data directory %s cannot be opened to the server's user. Choose another with --data.", l.Data).Because(err)
+	}
+	return nil
+}
+
+// open starts the embedded server, or prepares the given one, and migrates.
+func (l local) open(ctx context.Context, con console) (*urls, error) {
+	if err := l.prepare(); err != nil {
+		return nil, err
 	}
 	if l.DatabaseURL != "" {
 		return l.given(ctx, con)
@@ -68,78 +93,122 @@ func (l local) open(ctx context.Context, con console) (*urls, error) {
 	return u, nil
 }
 
-func quoted(s string) string { return "'" + s + "'" }
+// quoted is s as one word of a shell.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// loginRoles are the roles a server logs in as.
+var loginRoles = []string{"commonhold_app", "commonhold_control"}
 
 // given prepares a server that is not ours. Its roles get passwords that only this
 // data directory knows, unless somebody else gave them others.
+//
+// The passwords are on disk before the server hears of them, so a start that was
+// cut off in between is finished by the next one; and they are not put on disk
+// for roles that have others, or the next start would take them for its own.
 func (l local) given(ctx context.Context, con console) (*urls, error) {
 	base, err := url.Parse(l.DatabaseURL)
 	if err != nil || base.Scheme != "postgres" && base.Scheme != "postgresql" {
 		return nil, fault.New(fault.Config, "DATABASE_URL should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
 	}
-	con.say("migrating %s", base.Redacted())
+	where := shown(base)
+	con.say("migrating %s", where)
 	if err := postgres.Migrate(ctx, l.DatabaseURL, nil); err != nil {
 		return nil, err
 	}
-	passwords, fresh, err := l.passwords()
-	if err != nil {
-		return nil, err
-	}
-	as := func(role string) string {
-		u := *base
-		u.User = url.UserPassword(role, passwords[role])
-		return u.String()
-	}
-	u := &urls{admin: l.DatabaseURL, app: as("commonhold_app"), control: as("commonhold_control"), where: base.Redacted(), stop: func() {}}
-	for _, role := range []string{"commonhold_app", "commonhold_control"} {
+	without := make(map[string]bool) // a password
+	for _, role := range loginRoles {
 		held, err := postgres.HasPassword(ctx, l.DatabaseURL, role)
 		if err != nil {
 			return nil, err
 		}
-		if held && !fresh {
+		without[role] = !held
+	}
+	passwords, err := l.passwords(without)
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range loginRoles {
+		if !without[role] {
 			continue
 		}
-		if held {
-			return nil, fault.New(fault.Config, "The role %s on this server has a password already, made by another installation. Use the data directory it was made with (--data), or `commonhold serve` with --app-url and --control-url.", role)
-		}
 		if err := postgres.SetRolePassword(ctx, l.DatabaseURL, role, passwords[role]); err != nil {
-			return nil, err
+			// Another process of this directory may be setting the same one.
+			if held, _ := postgres.HasPassword(ctx, l.DatabaseURL, role); !held {
+				return nil, err
+			}
 		}
 	}
-	return u, nil
+	as := func(role string) string {
+		u := *base
+		u.User = url.UserPassword(role, passwords[role])
+		query := u.Query() // its settings stand above what the URL says before
+		for _, setting := range []string{"user", "password", "passfile"} {
+			query.Del(setting)
+		}
+		u.RawQuery = query.Encode()
+		return u.String()
+	}
+	return &urls{admin: l.DatabaseURL, app: as("commonhold_app"), control: as("commonhold_control"), where: where, stop: func() {}}, nil
 }
 
-// passwords reads or makes the passwords of the login roles.
-func (l local) passwords() (passwords map[string]string, fresh bool, err error) {
+// shown is a database URL for people: no password, wherever it stands.
+func shown(u *url.URL) string {
+	s := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if u.User != nil {
+		s.User = url.User(u.User.Username())
+	}
+	return s.String()
+}
+
+// passwords reads the passwords of the login roles, or makes them where every role
+// is still without one.
+func (l local) passwords(without map[string]bool) (map[string]string, error) {
 	file := filepath.Join(l.Data, "roles.json")
 	text, err := os.ReadFile(file)
-	switch {
-	case err == nil:
-		if err := json.Unmarshal(text, &passwords); err != nil {
-			return nil, false, fault.New(fault.DataDirectory, "%s is damaged. Delete it, and set the roles' passwords anew.", file)
+	if errors.Is(err, fs.ErrNotExist) {
+		fresh := make(map[string]string)
+		for _, role := range loginRoles {
+			if !without[role] {
+				return nil, fault.New(fault.Config, "The role %s on this server has a password already, made by another installation. Use the data directory it was made with (--data), or `commonhold serve` with --app-url and --control-url. If nothing else uses the role, `alter role %s password null` lets this one make a new password.", role, role)
+			}
+			fresh[role] = rand.Text()
 		}
-		return passwords, false, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, false, fault.New(fault.DataDirectory, "%s cannot be read.", file).Because(err)
-	}
-	passwords = map[string]string{"commonhold_app": rand.Text(), "commonhold_control": rand.Text()}
-	if text, err = json.Marshal(passwords); err != nil {
-		return nil, false, err
-	}
-	return passwords, true, writeSecret(file, text)
-}
-
-// writeSecret writes a file that only its owner reads, whole or not at all.
-func writeSecret(file string, text []byte) error {
-	temporary := file + ".new"
-	err := os.WriteFile(temporary, text, 0o600)
-	if err == nil {
-		err = os.Rename(temporary, file)
+		if text, err = json.Marshal(fresh); err != nil {
+			return nil, err
+		}
+		text, err = keepSecret(file, text)
 	}
 	if err != nil {
-		return fault.New(fault.DataDirectory, "%s cannot be written.", file).Because(err)
+		return nil, fault.New(fault.DataDirectory, "%s cannot be read or written.", file).Because(err)
 	}
-	return nil
+	var passwords map[string]string
+	err = json.Unmarshal(text, &passwords)
+	for _, role := range loginRoles {
+		if err != nil || passwords[role] == "" {
+			return nil, fault.New(fault.DataDirectory, "%s is damaged. Delete it, take the passwords away on the server (`alter role commonhold_app password null`, the same for commonhold_control), and start again.", file)
+		}
+	}
+	return passwords, nil
+}
+
+// keepSecret writes a file that only its owner reads, whole or not at all. Where
+// another process was first, that one's file stays; the answer is what the file
+// holds now.
+func keepSecret(file string, text []byte) ([]byte, error) {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // best effort
+	_, err = f.Write(text)
+	// On the disk before it has its name, or a power cut leaves an empty file there.
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.ReadFile(file)
 }
 
 // connect opens the pools and refuses a database this binary does not serve.

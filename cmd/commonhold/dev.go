@@ -15,8 +15,10 @@ import (
 
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/server"
 	"github.com/commonhold/commonhold/web/graphiql"
 )
@@ -30,6 +32,9 @@ type devCmd struct {
 func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err := loopbackOnly(d.Addr); err != nil {
 		return err
+	}
+	if d.Ephemeral && d.DatabaseURL != "" {
+		return fault.New(fault.Usage, "--ephemeral makes a database of its own, and --database-url or DATABASE_URL names another. Take one of the two away.")
 	}
 	if d.Ephemeral {
 		dir, err := os.MkdirTemp("", "commonhold")
@@ -63,7 +68,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()))
-	if err := demo.Seed(ctx, db, registry, people); err != nil {
+	if err := seed(ctx, db, registry, people); err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // hashing the demo passwords took 19 MiB each
@@ -92,6 +97,17 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	return err
 }
 
+// seed makes what the demo tenants lack. A second process on the same database may
+// be making it too: whoever comes second looks again.
+func seed(ctx context.Context, db *postgres.DB, registry *control.Registry, people *auth.Service) (err error) {
+	for range 2 * len(demo.Accounts()) {
+		if err = demo.Seed(ctx, db, registry, people); !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Taken) {
+			break
+		}
+	}
+	return err
+}
+
 // screen tells all that somebody needs who starts for the first time.
 func (d *devCmd) screen(con console, addr string, u *urls) {
 	origin := "http://" + addr
@@ -108,10 +124,14 @@ func (d *devCmd) screen(con console, addr string, u *urls) {
 	}
 	fmt.Fprintf(&s, "\nTry it:\n  %s\n\n", curl(origin))
 	fmt.Fprintf(&s, "  Database   %s\n", u.where)
-	if d.Ephemeral {
+	key := filepath.Join(d.Data, "signing-key.pem")
+	switch {
+	case d.Ephemeral:
 		fmt.Fprintf(&s, "  Data       %s, gone when this ends\n", d.Data)
-	} else {
-		fmt.Fprintf(&s, "  Data       %s\n  Reset      stop this, then: rm -rf %s\n", d.Data, quoted(d.Data))
+	case d.DatabaseURL != "":
+		fmt.Fprintf(&s, "  Keys       %s\n  Reset      stop this, drop the database and create it again; keep the keys\n", d.Data)
+	default: // by name: the directory may hold what is not ours
+		fmt.Fprintf(&s, "  Data       %s\n  Reset      stop this, then: rm -rf %s %s\n", d.Data, quoted(filepath.Join(d.Data, "postgres")), quoted(key))
 	}
 	fmt.Fprintf(&s, "  Stop       Ctrl-C\n\nready %s\n", origin)
 	_, _ = fmt.Fprint(con.out, s.String())
@@ -139,7 +159,11 @@ func (d *devCmd) signingKey() (auth.SigningKey, error) {
 	file := filepath.Join(d.Data, "signing-key.pem")
 	text, err := os.ReadFile(file)
 	if err == nil {
-		return auth.ParseSigningKey(text)
+		key, err := auth.ParseSigningKey(text)
+		if err != nil {
+			return key, fault.New(fault.DataDirectory, "%s is damaged. Delete it: a new one is made, and everybody signs in again.", file).Because(err)
+		}
+		return key, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return auth.SigningKey{}, fault.New(fault.DataDirectory, "%s cannot be read.", file).Because(err)
@@ -148,7 +172,10 @@ func (d *devCmd) signingKey() (auth.SigningKey, error) {
 	if err != nil {
 		return key, err
 	}
-	return key, writeSecret(file, key.PEM())
+	if text, err = keepSecret(file, key.PEM()); err != nil {
+		return auth.SigningKey{}, fault.New(fault.DataDirectory, "%s cannot be written.", file).Because(err)
+	}
+	return auth.ParseSigningKey(text)
 }
 
 // loopbackOnly refuses an address that others can reach: the demo passwords are

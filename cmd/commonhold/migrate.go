@@ -26,27 +26,43 @@ func (m *migrateCmd) Run(ctx context.Context, con console) error {
 	if m.Status || m.DryRun {
 		return m.report(ctx, con)
 	}
+	if m.JSON {
+		return fault.New(fault.Usage, "--json goes with --status or --dry-run.")
+	}
+	var passwords map[string]string
+	if m.SetPasswords { // before anything changes
+		var err error
+		if passwords, err = m.passwords(); err != nil {
+			return err
+		}
+	}
 	if err := postgres.Migrate(ctx, m.DatabaseURL, con.say); err != nil {
 		return err
 	}
-	if !m.SetPasswords {
-		return nil
-	}
-	for role, address := range map[string]string{"commonhold_app": m.AppURL, "commonhold_control": m.ControlURL} {
-		u, err := url.Parse(address)
-		password, set := "", false
-		if err == nil && u.User != nil {
-			password, set = u.User.Password()
-		}
-		if !set || u.User.Username() != role {
-			return fault.New(fault.Config, "--set-passwords takes the password of %s from its URL: postgres://%s:PASSWORD@HOST:5432/DATABASE.", role, role)
-		}
+	for role, password := range passwords {
 		if err := postgres.SetRolePassword(ctx, m.DatabaseURL, role, password); err != nil {
 			return err
 		}
 		con.say("%s: password set", role)
 	}
 	return nil
+}
+
+// passwords takes the passwords of the login roles from their URLs.
+func (m *migrateCmd) passwords() (map[string]string, error) {
+	passwords := map[string]string{"commonhold_app": m.AppURL, "commonhold_control": m.ControlURL}
+	for _, role := range loginRoles {
+		u, err := url.Parse(passwords[role])
+		if err == nil && u.User != nil && u.User.Username() == role {
+			passwords[role], _ = u.User.Password()
+		} else {
+			passwords[role] = ""
+		}
+		if passwords[role] == "" {
+			return nil, fault.New(fault.Config, "--set-passwords takes the password of %s from its URL: postgres://%s:PASSWORD@HOST:5432/DATABASE.", role, role)
+		}
+	}
+	return passwords, nil
 }
 
 func (m *migrateCmd) report(ctx context.Context, con console) error {

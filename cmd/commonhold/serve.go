@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -54,10 +55,11 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer db.Close()
-	if err := s.noDemo(ctx, db); err != nil {
+	passwords := auth.NewPasswords(auth.DefaultPasswordParams())
+	if err := s.noDemo(ctx, db, passwords); err != nil {
 		return err
 	}
-	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()))
+	people := auth.NewService(db, registry, tokens, passwords)
 	con.say("ready http://%s", listener.Addr())
 	return server.Run(ctx, listener, server.New(server.Config{
 		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(),
@@ -88,8 +90,9 @@ func (s *serveCmd) complete() error {
 }
 
 // noDemo refuses to show accounts with a known password to a network.
-func (s *serveCmd) noDemo(ctx context.Context, db *postgres.DB) error {
-	if loopbackOnly(s.Addr) == nil {
+func (s *serveCmd) noDemo(ctx context.Context, db *postgres.DB, passwords *auth.Passwords) error {
+	public, _ := url.Parse(s.PublicURL) // complete has read it
+	if loopbackOnly(s.Addr) == nil && loopbackOnly(net.JoinHostPort(public.Hostname(), "0")) == nil {
 		return nil
 	}
 	var emails []string
@@ -100,8 +103,15 @@ func (s *serveCmd) noDemo(ctx context.Context, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	if len(found) > 0 {
-		return fault.New(fault.Config, "This database holds demo accounts, whose password everybody knows, and %s can be reached by others. Use a database of its own, or an address of this machine alone.", s.Addr)
+	for _, account := range found {
+		// The address alone proves nothing: anybody can register it.
+		known, err := passwords.Verify(ctx, demo.Password, account.PasswordHash)
+		if err != nil {
+			return err
+		}
+		if known {
+			return fault.New(fault.Config, "This database holds demo accounts, whose password everybody knows, and others can reach %s or %s. Use a database of its own, or addresses of this machine alone.", s.Addr, s.PublicURL)
+		}
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (s *Service) checkPassword(ctx context.Context, email, password string) (*c
 		return nil, err
 	}
 	hash := ""
-	if !unknown {
+	if !unknown && strings.HasPrefix(account.PasswordHash, "$argon2id$") { // else nobody can sign in
 		hash = account.PasswordHash
 	}
 	ok, err := s.passwords.Verify(ctx, password, hash)
@@ -268,6 +268,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, e
 	if err != nil {
 		return nil, fmt.Errorf("role of member %s: %w", row.MembershipID, err)
 	}
+	if known, err := s.registry.Tenant(ctx, t); err == nil && known.Status != row.TenantStatus {
+		s.registry.Forget(t) // it changed since the registry looked
+	}
 	open, err := s.registry.Open(ctx, t)
 	if err != nil {
 		return nil, err
@@ -305,6 +308,13 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 	name, err := text.Line("The display name", r.DisplayName, 1, 100)
 	errs = append(errs, fault.At(err, "displayName"), CheckNewPassword(r.Password))
 	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	// Before the address is looked at: a slug in use must not tell who has an account.
+	if _, err := s.registry.BySlug(ctx, r.Tenant.Slug); !fault.Is(err, fault.NotFound) {
+		if err == nil {
+			err = control.SlugTaken()
+		}
 		return nil, nil, err
 	}
 	known, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: email})

@@ -204,7 +204,7 @@ func throughput(ctx context.Context, n int, v variant) (float64, error) {
 	begin := time.Now()
 	for i := range n {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // a few clients
+			r := rand.New(rand.NewPCG(uint64(i), 7))
 			for time.Since(begin) < turn {
 				if err := v(ctx, r); err != nil {
 					failed.Store(&err)

@@ -33,7 +33,7 @@ func (r *report) write(server string) error {
 	s.WriteString("\nStatements per request by the number of clients at once, the one that checks the session\nincluded. One statement per loader and level is exact where a loader's wait is long enough\nfor every sibling (asserted in tests); under load a batch may be split.\n\n")
 	table(&s, []string{"query", "1", "8", "32"}, r.statements)
 	fmt.Print(s.String())
-	return os.WriteFile("BENCH.md", []byte(s.String()), 0o644) //nolint:gosec // a document
+	return os.WriteFile("BENCH.md", []byte(s.String()), 0o644)
 }
 
 func table(s *strings.Builder, head []string, rows [][]string) {

@@ -139,8 +139,8 @@ func startup(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)                      //nolint:errcheck // best effort at the end
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the server's user passes through
+	defer os.RemoveAll(dir) //nolint:errcheck // best effort at the end
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
 	binary := filepath.Join(dir, "commonhold")

@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,9 +71,9 @@ func Seed(ctx context.Context, db *postgres.DB, registry *control.Registry, peop
 		if err != nil {
 			return fmt.Errorf("make the demo tenant %s: %w", t.slug, err)
 		}
-		owner, err := userOf(ctx, db, "owner@"+t.slug+".example")
+		owner, err := ownerOf(ctx, db, made)
 		if err != nil {
-			return fmt.Errorf("find the owner of %s: %w", t.slug, err)
+			return err
 		}
 		for _, role := range roles[1:] {
 			email := role.local + "@" + t.slug + ".example"
@@ -94,6 +95,23 @@ func Seed(ctx context.Context, db *postgres.DB, registry *control.Registry, peop
 		}
 	}
 	return nil
+}
+
+// ownerOf is the demo owner of a tenant. One that somebody else made under a demo
+// slug is left alone: its people must not meet accounts whose password all know.
+func ownerOf(ctx context.Context, db *postgres.DB, t *tenant.Tenant) (id.User, error) {
+	owner, err := userOf(ctx, db, "owner@"+t.Slug+".example")
+	if err != nil && !postgres.IsNoRows(err) {
+		return owner, fmt.Errorf("find the owner of %s: %w", t.Slug, err)
+	}
+	role, err := db.Control().GetMembershipRole(ctx, controlsql.GetMembershipRoleParams{TenantID: t.ID, UserID: owner})
+	if err != nil && !postgres.IsNoRows(err) {
+		return owner, fmt.Errorf("find the owner of %s: %w", t.Slug, err)
+	}
+	if role != string(auth.RoleOwner) {
+		return owner, fault.New(fault.Config, "This database has a tenant %s that is not the demo's. Use a database of its own for `commonhold dev`.", t.Slug)
+	}
+	return owner, nil
 }
 
 func userOf(ctx context.Context, db *postgres.DB, email string) (id.User, error) {
@@ -123,9 +141,10 @@ func Fill(ctx context.Context, db *postgres.DB, t tenant.ID, owner id.User, n in
 		if err != nil {
 			return err
 		}
+		// By key, as the table compares names: somebody may have written one otherwise.
 		known := make(map[string]uuid.UUID, len(rows))
 		for _, row := range rows {
-			known[row.Name] = row.ID.UUID()
+			known[row.NameKey] = row.ID.UUID()
 		}
 		_, err = q.ImportProducts(ctx, products(t, owner, n, known))
 		return err
@@ -151,7 +170,7 @@ func products(t tenant.ID, owner id.User, n int, categories map[string]uuid.UUID
 		p.Descriptions = append(p.Descriptions, fmt.Sprintf("%s from our %s range. %s", name, line.category, line.praise))
 		p.PricesMinor = append(p.PricesMinor, int64(line.from+(i*7919)%line.spread)/5*5+4)
 		p.Stocks = append(p.Stocks, int32((i*31)%47%40))
-		p.CategoryIds = append(p.CategoryIds, categories[line.category])
+		p.CategoryIds = append(p.CategoryIds, categories[strings.ToLower(line.category)])
 		p.CreatedAts = append(p.CreatedAts, begin.Add(time.Duration(i)*time.Minute))
 	}
 	return p

@@ -215,8 +215,10 @@ func makeTemplate(ctx context.Context) (string, error) {
 	}
 	template := filepath.Join(root, key)
 	if _, err := os.Stat(template); err == nil {
-		return template, nil
+		now := time.Now()
+		return template, os.Chtimes(template, now, now)
 	}
+	dropUnused(root)
 	building, err := os.MkdirTemp("", "chtmpl")
 	if err != nil {
 		return "", err
@@ -233,10 +235,24 @@ func makeTemplate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.RemoveAll(template + ".new"); err != nil { // of a run that was killed here
+		return "", err
+	}
 	if out, err := exec.CommandContext(ctx, "cp", "-a", building, template+".new").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("keep the template: %w: %s", err, out)
 	}
 	return template, os.Rename(template+".new", template)
+}
+
+// dropUnused removes the templates that nobody asked for in a week: each state of
+// the migrations leaves one behind.
+func dropUnused(root string) {
+	entries, _ := os.ReadDir(root) // what cannot be listed or removed stays
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.IsDir() && time.Since(info.ModTime()) > 7*24*time.Hour {
+			_ = os.RemoveAll(filepath.Join(root, e.Name()))
+		}
+	}
 }
 
 func migrateNew(ctx context.Context, pg *embeddedpg.Server) error {

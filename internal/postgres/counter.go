@@ -12,18 +12,15 @@ import (
 type Counter struct {
 	roundTrips atomic.Int64
 	statements atomic.Int64
-	prepares   atomic.Int64
 }
 
-// RoundTrips is how often the work waited for a database, preparing aside.
+// RoundTrips is how often the work waited for a database. Two things that belong to
+// a connection rather than to the work are left out: preparing a statement, once
+// in a connection's life, and the ping of one that was idle for more than a second.
 func (c *Counter) RoundTrips() int64 { return c.roundTrips.Load() }
 
-// Statements is how many statements were run, the door, begin and commit aside.
+// Statements is how many statements were sent, the door, begin and commit aside.
 func (c *Counter) Statements() int64 { return c.statements.Load() }
-
-// Prepares is how many statements a connection saw for the first time. Each is a
-// further round trip, once in the connection's life.
-func (c *Counter) Prepares() int64 { return c.prepares.Load() }
 
 type counterKey struct{}
 
@@ -43,9 +40,8 @@ func CounterFrom(ctx context.Context) *Counter {
 type countTracer struct{}
 
 var (
-	_ pgx.QueryTracer   = countTracer{}
-	_ pgx.BatchTracer   = countTracer{}
-	_ pgx.PrepareTracer = countTracer{}
+	_ pgx.QueryTracer = countTracer{}
+	_ pgx.BatchTracer = countTracer{}
 )
 
 // frame holds the statements that the handle adds for itself.
@@ -77,12 +73,3 @@ func (countTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 
 func (countTracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (countTracer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
-
-func (countTracer) TracePrepareStart(ctx context.Context, _ *pgx.Conn, _ pgx.TracePrepareStartData) context.Context {
-	if c := CounterFrom(ctx); c != nil {
-		c.prepares.Add(1)
-	}
-	return ctx
-}
-
-func (countTracer) TracePrepareEnd(context.Context, *pgx.Conn, pgx.TracePrepareEndData) {}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +49,7 @@ type Handle[Q any] struct {
 
 // Read gives queries that each take one round trip: the door and the statement
 // pipelined in one implicit, read-only transaction, so that nothing outlives it.
-func (h *Handle[Q]) Read() Q { return h.queries(reader[Q]{h}) }
+func (h *Handle[Q]) Read() Q { return h.queries(single(h.read)) }
 
 // InTx runs fn in one transaction inside the tenant. Begin, the tenant's shared
 // advisory lock and the door travel together. The transaction commits when fn
@@ -58,17 +60,14 @@ func (h *Handle[Q]) Read() Q { return h.queries(reader[Q]{h}) }
 // the way (deadlock, serialization, lock timeout); fault.Internal where the
 // commit was answered by ROLLBACK.
 func (h *Handle[Q]) InTx(ctx context.Context, fn func(q Q) error) error {
-	enter := func(ctx context.Context, conn *pgxpool.Conn, fresh bool) error {
+	enter := func(ctx context.Context, fresh bool) (*pgx.Batch, error) {
 		sql, args, err := h.door(ctx, false, fresh)
-		if err != nil {
-			return err
-		}
 		// The lock first: the door must see what a mover committed before it let go.
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		batch.Queue(lockTenant, lockKey(h.id))
 		batch.Queue(sql, args...)
-		return conn.SendBatch(ctx, batch).Close()
+		return batch, err
 	}
 	return inTx(ctx, h.pool, enter, func(d DBTX) error { return fn(h.queries(d)) })
 }
@@ -80,12 +79,10 @@ func lockKey(id tenant.ID) int64 {
 	return int64(binary.BigEndian.Uint64(u[8:])) //nolint:gosec // any 64 bits do
 }
 
-// reader is the DBTX of single reads.
-type reader[Q any] struct{ h *Handle[Q] }
-
-func (r reader[Q]) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+// read is the single of a handle.
+func (h *Handle[Q]) read(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	for fresh := false; ; fresh = true {
-		rows, err := r.try(ctx, fresh, sql, args)
+		rows, err := h.try(ctx, fresh, sql, args)
 		if isRefused(err) && !fresh {
 			continue // once: somebody moved or closed the tenant since we looked
 		}
@@ -93,12 +90,13 @@ func (r reader[Q]) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	}
 }
 
-func (r reader[Q]) try(ctx context.Context, fresh bool, sql string, args []any) (pgx.Rows, error) {
-	door, doorArgs, err := r.h.door(ctx, true, fresh)
+func (h *Handle[Q]) try(ctx context.Context, fresh bool, sql string, args []any) (pgx.Rows, error) {
+	// The door before the connection: finding the tenant may take another one.
+	door, doorArgs, err := h.door(ctx, true, fresh)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := acquire(ctx, r.h.pool)
+	conn, err := acquire(ctx, h.pool)
 	if err != nil {
 		return nil, err
 	}
@@ -118,16 +116,30 @@ func (r reader[Q]) try(ctx context.Context, fresh bool, sql string, args []any) 
 		conn.Release()
 		return nil, err
 	}
-	return &batchRows{Rows: rows, ctx: ctx, results: results, conn: conn}, nil
+	return &heldRows{Rows: rows, ctx: ctx, results: results, conn: conn}, nil
 }
 
-func (r reader[Q]) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	rows, err := r.Query(ctx, sql, args...)
+// single makes a DBTX of a function that runs one statement on a connection of its
+// own, and gives that back with the rows' end.
+type single func(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+
+func (s single) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return s(ctx, sql, args...)
+}
+
+func (s single) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	rows, err := s(ctx, sql, args...)
 	return row{rows, err}
 }
 
-func (r reader[Q]) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	rows, err := r.Query(ctx, sql, args...)
+func (s single) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return finish(s(ctx, sql, args...))
+}
+
+// finish reads rows to their end. Exec goes this way too, because pgx's own sends a
+// statement without arguments by the simple protocol, in which one string may
+// hold two statements.
+func finish(rows pgx.Rows, err error) (pgconn.CommandTag, error) {
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -135,18 +147,19 @@ func (r reader[Q]) Exec(ctx context.Context, sql string, args ...any) (pgconn.Co
 	return rows.CommandTag(), rows.Err()
 }
 
-// batchRows are rows whose end is the end of their round trip. Closing the batch
-// is the commit, and its error is the statement's: sqlc asks Err before its
-// deferred Close, so the batch is closed as soon as Next answers false.
-type batchRows struct {
+// heldRows are rows that hold their connection, and whose end is the end of their
+// round trip. Closing a batch is the commit, and its error is the statement's:
+// sqlc asks Err before its deferred Close, so the batch is closed as soon as Next
+// answers false.
+type heldRows struct {
 	pgx.Rows
 	ctx     context.Context
-	results pgx.BatchResults
+	results pgx.BatchResults // nil for rows that come alone
 	conn    *pgxpool.Conn
 	err     error
 }
 
-func (r *batchRows) Next() bool {
+func (r *heldRows) Next() bool {
 	if r.Rows.Next() {
 		return true
 	}
@@ -154,18 +167,20 @@ func (r *batchRows) Next() bool {
 	return false
 }
 
-func (r *batchRows) Close() {
+func (r *heldRows) Close() {
 	if r.conn == nil {
 		return
 	}
 	r.Rows.Close()
-	r.err = r.results.Close()
+	if r.results != nil {
+		r.err = r.results.Close()
+	}
 	// A connection that is not idle and clean is closed by Release, not reused.
 	r.conn.Release()
 	r.conn = nil
 }
 
-func (r *batchRows) Err() error {
+func (r *heldRows) Err() error {
 	if err := r.Rows.Err(); err != nil {
 		return classify(r.ctx, err)
 	}
@@ -199,21 +214,23 @@ func (r row) Scan(dest ...any) error {
 // rollbackTime bounds the farewell to a transaction whose own context is over.
 const rollbackTime = 2 * time.Second
 
-// inTx runs fn between begin and commit on one connection. enter, where given,
-// sends begin itself and is tried twice, the second time with a fresh look.
-func inTx(ctx context.Context, pool *pgxpool.Pool, enter func(context.Context, *pgxpool.Conn, bool) error, fn func(DBTX) error) (err error) {
-	if enter == nil {
-		enter = func(ctx context.Context, conn *pgxpool.Conn, _ bool) error {
-			_, err := conn.Exec(ctx, "begin", pgx.QueryExecModeExec)
-			return err
-		}
-	}
+// commitTime bounds the wait for the answer to a commit.
+const commitTime = 10 * time.Second
+
+// inTx runs fn between begin and commit on one connection. enter gives the batch
+// that begins; it is asked before there is a connection, because it may need
+// another one, and a second time, with fresh, after a door that refused.
+func inTx(ctx context.Context, pool *pgxpool.Pool, enter func(ctx context.Context, fresh bool) (*pgx.Batch, error), fn func(DBTX) error) error {
 	var conn *pgxpool.Conn
 	for fresh := false; ; fresh = true {
+		batch, err := enter(ctx, fresh)
+		if err != nil {
+			return classify(ctx, err)
+		}
 		if conn, err = acquire(ctx, pool); err != nil {
 			return classify(ctx, err)
 		}
-		if err = enter(ctx, conn, fresh); err == nil {
+		if err = conn.SendBatch(ctx, batch).Close(); err == nil {
 			break
 		}
 		rollback(ctx, conn)
@@ -232,11 +249,15 @@ func inTx(ctx context.Context, pool *pgxpool.Pool, enter func(context.Context, *
 	}
 	// The answer to a commit is waited for even when the caller has gone: an
 	// outcome nobody knows is worse than a late one.
-	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
-	tag, err := conn.Exec(commitCtx, "commit", pgx.QueryExecModeExec)
+	tag, err := finish(conn.Query(commitCtx, "commit", pgx.QueryExecModeExec))
 	if err != nil {
-		return classify(ctx, fmt.Errorf("commit: %w", err))
+		err = fmt.Errorf("commit: %w", err)
+		if sqlState(err) == "" {
+			return fault.New(fault.Unavailable, "The database went away before it said whether this was stored. Look before you try again.").Because(err)
+		}
+		return classify(ctx, err)
 	}
 	done = true
 	conn.Release()
@@ -252,7 +273,7 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
 		defer cancel()
 		// A failure leaves the connection in its transaction, and Release closes it.
-		_, _ = conn.Exec(ctx, "rollback", pgx.QueryExecModeExec)
+		_, _ = finish(conn.Query(ctx, "rollback", pgx.QueryExecModeExec))
 	}
 	conn.Release()
 }
@@ -261,8 +282,7 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) {
 type checked struct{ DBTX }
 
 func (c checked) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	tag, err := c.DBTX.Exec(ctx, sql, args...)
-	return tag, classify(ctx, err)
+	return finish(c.Query(ctx, sql, args...))
 }
 
 func (c checked) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
@@ -292,6 +312,10 @@ func (r checkedRow) Scan(dest ...any) error { return classify(r.ctx, r.Row.Scan(
 // come back.
 const acquireTime = 5 * time.Second
 
+// acquire takes a connection from the pool.
+//
+// Errors: fault.Unavailable where the wait ended, by acquireTime or by the
+// caller's own deadline: asking for less would not have helped.
 func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	waitCtx, cancel := context.WithTimeout(ctx, acquireTime)
 	defer cancel()
@@ -299,7 +323,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	if err == nil {
 		return conn, nil
 	}
-	if ctx.Err() == nil && waitCtx.Err() != nil {
+	if errors.Is(waitCtx.Err(), context.DeadlineExceeded) {
 		return nil, fault.New(fault.Unavailable, "The database is busy. Try again in a moment.").Because(err)
 	}
 	return nil, err
@@ -352,8 +376,16 @@ func classify(ctx context.Context, err error) error {
 		}
 		return fault.New(fault.Canceled, "The request was canceled.").Because(err)
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.SafeToRetry(err) {
+	if isConnectionLost(err) {
 		return fault.New(fault.Unavailable, "The database is not available. Try again in a moment.").Because(err)
 	}
 	return err
+}
+
+// isConnectionLost tells that there is no server at the other end, or none any more.
+func isConnectionLost(err error) bool {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[*net.OpError](err)
+	return connecting || network || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
 }

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +32,21 @@ func Files() fs.FS { return files }
 // A set of migrations and the schema it makes. The control set is applied once,
 // the gate once per database, the tenant set once per home. Order matters: doors
 // come before homes.
+//
+// A migration that changes rows must lift FORCE first, or it changes none and says
+// so to nobody: under FORCE the policies bind the owner too. In one migration,
+// which is one transaction, and one StatementBegin/StatementEnd:
+//
+//	alter table products no force row level security;
+//	do $$
+//	declare wanted bigint; changed bigint;
+//	begin
+//	    select count(*) into wanted from products where …;
+//	    update products set … where …;
+//	    get diagnostics changed = row_count;
+//	    if changed <> wanted then raise exception 'changed % of %', changed, wanted; end if;
+//	end $$;
+//	alter table products force row level security;
 var migrationSets = []struct{ name, schema string }{
 	{"control", "control"},
 	{"gate", "gate"},
@@ -66,7 +83,20 @@ func Migrate(ctx context.Context, adminURL string, progress func(format string, 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		if sqlState(err) == "42501" { // a hardened database lets only migrators wait
+			return fault.New(fault.MissingPrivileges, "The role of the database URL may not migrate this database. Run `commonhold migrate` as a superuser or as commonhold_migrator.").Because(err)
+		}
 		return fmt.Errorf("wait for other migrators: %w", err)
+	}
+	// Before anything is changed, settings and rights included.
+	statuses, err := status(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for _, s := range statuses {
+		if s.Version > s.Target {
+			return tooNew(s.Set, s.Version, s.Target)
+		}
 	}
 	var mayBootstrap bool
 	if err := conn.QueryRow(ctx, "select rolsuper or rolcreaterole from pg_roles where rolname = current_user").Scan(&mayBootstrap); err != nil {
@@ -78,7 +108,11 @@ func Migrate(ctx context.Context, adminURL string, progress func(format string, 
 		}
 	}
 	for _, set := range migrationSets {
-		if err := withProvider(config, set.name, set.schema, func(p *goose.Provider) error {
+		dir, err := fs.Sub(files, "migrations/"+set.name)
+		if err != nil {
+			return err
+		}
+		if err := withProvider(config, dir, set.schema, func(p *goose.Provider) error {
 			return applySet(ctx, p, set.name, set.schema, progress)
 		}); err != nil {
 			return err
@@ -95,6 +129,23 @@ func Status(ctx context.Context, adminURL string) ([]SetStatus, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	return status(ctx, conn)
+}
+
+// status reads the ledgers as their owner, where the role may be that: the
+// migrator inherits nothing.
+func status(ctx context.Context, conn *pgx.Conn) ([]SetStatus, error) {
+	var mayOwn bool
+	err := conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = 'commonhold_owner' and pg_has_role(oid, 'member'))").Scan(&mayOwn)
+	if err != nil {
+		return nil, fmt.Errorf("ask what the role may do: %w", err)
+	}
+	if mayOwn {
+		if _, err := conn.Exec(ctx, "set role commonhold_owner"); err != nil {
+			return nil, fmt.Errorf("act as commonhold_owner: %w", err)
+		}
+		defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), "reset role") }()
+	}
 	statuses := make([]SetStatus, 0, len(migrationSets))
 	for _, set := range migrationSets {
 		migrations, err := migrationsOf(set.name)
@@ -102,8 +153,12 @@ func Status(ctx context.Context, adminURL string) ([]SetStatus, error) {
 			return nil, err
 		}
 		s := SetStatus{Set: set.name, Schema: set.schema, Pending: []string{}}
-		if s.Version, err = appliedVersion(ctx, conn, set.schema); err != nil {
-			return nil, err
+		s.Version, err = appliedVersion(ctx, conn, set.schema)
+		if sqlState(err) == "42501" {
+			return nil, fault.New(fault.MissingPrivileges, "The role of the database URL may not read how far the database is. Use commonhold_migrator, or a superuser.").Because(err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the version of %s: %w", set.name, err)
 		}
 		for _, f := range migrations {
 			s.Target = f.version
@@ -132,8 +187,8 @@ func (db *DB) CheckVersions(ctx context.Context) error {
 		}
 		target := migrations[len(migrations)-1].version
 		version, err := appliedVersion(ctx, conn.Conn(), set.schema)
-		if err != nil {
-			return err
+		if err != nil && sqlState(err) != "42501" { // the set's first migration grants it: none was run
+			return classify(ctx, err)
 		}
 		if version < target {
 			return fault.New(fault.NotMigrated, "The database is not migrated: its %s tables are at version %d, this binary needs %d. Run `commonhold migrate` first.", set.name, version, target)
@@ -176,42 +231,73 @@ func connectAdmin(ctx context.Context, adminURL string) (*pgx.ConnConfig, *pgx.C
 	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("ask for the version: %w", err), conn.Close(ctx))
 	}
-	if version/10000 < OldestMajor {
-		return nil, nil, errors.Join(fault.New(fault.PostgresTooOld, "The database server is PostgreSQL %d. Commonhold needs %d or newer: upgrade the server.", version/10000, OldestMajor), conn.Close(ctx))
+	if err := checkVersion(version); err != nil {
+		return nil, nil, errors.Join(err, conn.Close(ctx))
 	}
 	return config, conn, nil
 }
+
+const hardening = "3_hardening.sql"
 
 // bootstrap makes roles, schemas and settings, and takes dangerous rights away.
 func bootstrap(ctx context.Context, conn *pgx.Conn, progress func(string, ...any)) error {
 	for _, step := range []struct{ file, says string }{
 		{"1_roles.sql", "roles"},
 		{"2_database.sql", "schemas, grants and settings"},
-		{"3_hardening.sql", "hardening"},
+		{hardening, "hardening"},
 	} {
 		text, err := files.ReadFile("bootstrap/" + step.file)
 		if err != nil {
 			return err
 		}
-		// Roles belong to the whole server: another database's migrator may be at
-		// the same row of a catalog, which PostgreSQL answers with XX000.
 		for attempt := 1; ; attempt++ {
-			_, err = conn.Exec(ctx, string(text), pgx.QueryExecModeExec)
-			if sqlState(err) != "XX000" || attempt == 10 {
+			if _, err = conn.Exec(ctx, string(text)); !isMigratorMet(err) || attempt == 10 {
 				break
 			}
 		}
-		switch sqlState(err) {
-		case "":
-		case "42501":
+		if sqlState(err) == "42501" {
 			return fault.New(fault.MissingPrivileges, "The role of the database URL may not set up %s. Run `commonhold migrate` once as a superuser.", step.says).Because(err)
-		default:
-			return fmt.Errorf("set up %s: %w", step.says, err)
 		}
 		if err != nil {
 			return fmt.Errorf("set up %s: %w", step.says, err)
 		}
+		if step.file == hardening {
+			if err := reportHardening(ctx, conn, progress); err != nil {
+				return err
+			}
+			continue
+		}
 		progress("%s: done", step.says)
+	}
+	return nil
+}
+
+// isMigratorMet tells that another database's migrator was at the same row of a
+// catalog, for roles belong to the whole server: "tuple concurrently updated", a
+// unique violation, an object that is suddenly there, a deadlock. Each step is
+// one transaction, so it can be run again.
+func isMigratorMet(err error) bool {
+	return slices.Contains([]string{"XX000", "23505", "42710", "40P01"}, sqlState(err))
+}
+
+// reportHardening reads back what holds: a role that is no superuser takes nothing
+// away, and PostgreSQL only warns it.
+func reportHardening(ctx context.Context, conn *pgx.Conn, progress func(string, ...any)) error {
+	var missing []string
+	err := conn.QueryRow(ctx, `select coalesce(array_agg(w.what order by w.what) filter (where w.held), '{}') from (values
+		('call set_config', has_function_privilege('commonhold_app', 'pg_catalog.set_config(text, text, boolean)', 'execute')),
+		('call query_to_xml', has_function_privilege('commonhold_app', 'pg_catalog.query_to_xml(text, boolean, boolean, text)', 'execute')),
+		('call lo_create', has_function_privilege('commonhold_app', 'pg_catalog.lo_create(oid)', 'execute')),
+		('update pg_settings', has_table_privilege('commonhold_app', 'pg_catalog.pg_settings', 'update')),
+		('write plpgsql', has_language_privilege('commonhold_app', 'plpgsql', 'usage')),
+		('write functions in sql', has_language_privilege('commonhold_app', 'sql', 'usage'))) as w (what, held)`).Scan(&missing)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the hardening back: %w", err)
+	case len(missing) > 0:
+		progress("hardening: reduced. Only a superuser can complete it; until then commonhold_app may still %s", strings.Join(missing, ", "))
+	default:
+		progress("hardening: done")
 	}
 	return nil
 }
@@ -237,12 +323,9 @@ func migrationsOf(set string) ([]migrationFile, error) {
 	return found, nil
 }
 
-// withProvider runs fn with goose connected as the owner, in one schema.
-func withProvider(config *pgx.ConnConfig, set, schema string, fn func(*goose.Provider) error) error {
-	dir, err := fs.Sub(files, "migrations/"+set)
-	if err != nil {
-		return err
-	}
+// withProvider runs fn with goose connected as the owner, in one schema, on the
+// migrations in dir.
+func withProvider(config *pgx.ConnConfig, dir fs.FS, schema string, fn func(*goose.Provider) error) error {
 	asOwner := config.Copy()
 	asOwner.RuntimeParams["search_path"] = schema
 	asOwner.RuntimeParams["role"] = "commonhold_owner"
@@ -250,7 +333,7 @@ func withProvider(config *pgx.ConnConfig, set, schema string, fn func(*goose.Pro
 	defer func(db *sql.DB) { _ = db.Close() }(db)
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return fmt.Errorf("read the migrations of %s: %w", set, err)
+		return fmt.Errorf("read the migrations for schema %s: %w", schema, err)
 	}
 	return fn(provider)
 }

@@ -84,14 +84,34 @@ func (db *DB) Close() {
 	db.control.Close()
 }
 
-// Ping sees that both pools can reach their database now.
+// Ping sees that both databases can be reached now. A pool whose connections are
+// all in use is busy, not ill: then a connection of its own asks.
 func (db *DB) Ping(ctx context.Context) error {
 	for _, pool := range []*pgxpool.Pool{db.control, db.app} {
-		if err := pool.Ping(ctx); err != nil {
+		if err := ping(ctx, pool); err != nil {
 			return classify(ctx, err)
 		}
 	}
 	return nil
+}
+
+func ping(ctx context.Context, pool *pgxpool.Pool) error {
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	conn, err := pool.Acquire(short)
+	if err == nil {
+		defer conn.Release()
+		var one int
+		return conn.QueryRow(ctx, "select 1").Scan(&one)
+	}
+	if !errors.Is(short.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	own, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	return own.Close(ctx)
 }
 
 // Home is the handle of a tenant's own data, wherever it lives.
@@ -123,13 +143,29 @@ func (db *DB) Account(id tenant.ID) *Handle[*accountsql.Queries] {
 
 // Control runs statements of the platform itself, each in a transaction of its own.
 func (db *DB) Control() *controlsql.Queries {
-	return controlsql.New(checked{db.control})
+	return controlsql.New(single(func(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+		conn, err := acquire(ctx, db.control)
+		if err != nil {
+			return nil, classify(ctx, err)
+		}
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			conn.Release()
+			return nil, classify(ctx, err)
+		}
+		return &heldRows{Rows: rows, ctx: ctx, conn: conn}, nil
+	}))
 }
 
 // InControlTx runs fn in one transaction of the control role. The rules of
 // Handle.InTx hold.
 func (db *DB) InControlTx(ctx context.Context, fn func(*controlsql.Queries) error) error {
-	return inTx(ctx, db.control, nil, func(d DBTX) error { return fn(controlsql.New(d)) })
+	begin := func(context.Context, bool) (*pgx.Batch, error) {
+		batch := &pgx.Batch{}
+		batch.Queue("begin")
+		return batch, nil
+	}
+	return inTx(ctx, db.control, begin, func(d DBTX) error { return fn(controlsql.New(d)) })
 }
 
 func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pgxpool.Pool, error) {
@@ -166,12 +202,12 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	var super, bypass bool
 	var version int
 	err := pool.QueryRow(ctx, `select r.rolname, r.rolsuper, r.rolbypassrls, current_setting('server_version_num')::int
-		from pg_catalog.pg_roles as r where r.rolname = current_user`).Scan(&name, &super, &bypass, &version)
+		from pg_catalog.pg_roles as r where r.rolname = session_user and current_user = session_user`).Scan(&name, &super, &bypass, &version)
 	if err != nil {
 		return unreachable(pool.Config().ConnConfig, err)
 	}
-	if version/10000 < OldestMajor {
-		return fault.New(fault.PostgresTooOld, "The database server is PostgreSQL %d. Commonhold needs %d or newer: upgrade the server.", version/10000, OldestMajor)
+	if err := checkVersion(version); err != nil {
+		return err
 	}
 	if name != role || super || bypass {
 		return fault.New(fault.MissingPrivileges, "The database URL logs in as %q, but the server must be %s, without SUPERUSER and BYPASSRLS: row-level security does not bind anybody else. Run `commonhold migrate` and use that role.", name, role)
@@ -179,10 +215,25 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	return nil
 }
 
+// checkVersion refuses a server that is too old. number is its
+// server_version_num: 150018 is 15.18.
+//
+// Errors: fault.PostgresTooOld.
+func checkVersion(number int) error {
+	if number/10000 < OldestMajor {
+		return fault.New(fault.PostgresTooOld, "The database server is PostgreSQL %d. Commonhold needs %d or newer: upgrade the server.", number/10000, OldestMajor)
+	}
+	return nil
+}
+
 // unreachable turns a failed connection into advice. The address is shown, the
 // password never.
 func unreachable(c *pgx.ConnConfig, err error) error {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code != "28P01" && pg.Code != "28000" && pg.Code != "3D000" && !strings.HasPrefix(pg.Code, "57P") {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	switch state := sqlState(err); {
+	case connecting && state == "42501":
+		return fault.New(fault.MissingPrivileges, "The role %q may not use the database %q. If it is a role of Commonhold, run `commonhold migrate` as a superuser, which grants that; otherwise use another.", c.User, c.Database).Because(errors.New(reason(err)))
+	case !connecting && state != "" && !strings.HasPrefix(state, "57P"):
 		return fmt.Errorf("ask the database: %w", err)
 	}
 	return fault.New(fault.DatabaseDown, "The database %q at %s does not let %s in. Is the server running, does the database exist, and is the password right? `commonhold migrate --help` says how the roles are made.",

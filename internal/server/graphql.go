@@ -10,25 +10,26 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 )
 
-// newGraphQL is the executor behind /graphql. Only POST of JSON and GET are spoken:
-// every other transport of gqlgen can be sent by a form of another site.
+// newGraphQL is the executor behind /graphql.
 func newGraphQL(c Config) http.Handler {
 	srv := handler.New(graph.NewSchema(c.Resolver))
-	srv.AddTransport(transport.GET{})
-	srv.AddTransport(transport.POST{})
-	srv.SetQueryCache(lru.New[*ast.QueryDocument](1000))
+	srv.AddTransport(transport{})
+	srv.SetQueryCache(newDocumentCache[*ast.QueryDocument]())
 	srv.SetParserTokenLimit(c.Limits.Tokens)
-	srv.SetDisableSuggestion(!c.Introspection)
+	if !c.Introspection {
+		srv.SetDisableSuggestion(true)
+		srv.SetValidationRulesFn(withoutSuggestions)
+	}
+	srv.Use(&strictVariables{})
 	srv.Use(newLimiter(c.Limits))
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
@@ -41,6 +42,16 @@ func newGraphQL(c Config) http.Handler {
 	srv.AroundOperations(refuseCredential)
 	srv.AroundResponses(c.Resolver.WithLoaders)
 	return srv
+}
+
+// withoutSuggestions are the rules whose messages name nothing of the schema that
+// the document did not. gqlgen exchanges two of them itself, and forgets these.
+func withoutSuggestions() *rules.Rules {
+	all := rules.NewDefaultRules()
+	all.ReplaceRule(rules.KnownArgumentNamesRule.Name, rules.KnownArgumentNamesRuleWithoutSuggestions.RuleFunc)
+	all.ReplaceRule(rules.KnownTypeNamesRule.Name, rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
+	all.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
+	return all
 }
 
 type statusKey struct{}

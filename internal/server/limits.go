@@ -5,9 +5,9 @@ import (
 
 	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/commonhold/commonhold/internal/fault"
@@ -17,18 +17,25 @@ import (
 // validator compares fields pairwise, and fragments multiply. The introspection of
 // GraphiQL has 184 tokens and 15 levels.
 type Limits struct {
-	Tokens      int // as the lexer counts them
-	Definitions int // operations and fragments
-	Fields      int // with fragments spread out
-	Aliases     int // as written
-	Directives  int // as written
-	Depth       int // fields inside fields, with fragments spread out
-	Cost        int // what graph's complexity functions say
+	Bytes          int // of the document; values belong in variables
+	Tokens         int // as the lexer counts them
+	Definitions    int // operations and fragments
+	Fields         int // and fragments, spread out
+	Aliases        int // as written
+	Pairs          int // of fields of one name side by side: the validator compares each
+	Directives     int // as written
+	Depth          int // fields and inline fragments inside each other, with fragments spread out
+	Introspections int // __schema and __type, with fragments spread out
+	Cost           int // what graph's complexity functions say
 }
+
+// maxName bounds a name in a document, in bytes. Who misspells one is shown the
+// names like it, and finding those takes the square of its length.
+const maxName = 100
 
 // DefaultLimits leave room for every page a front end draws and little else.
 func DefaultLimits() Limits {
-	return Limits{Tokens: 2000, Definitions: 30, Fields: 600, Aliases: 50, Directives: 50, Depth: 16, Cost: 20_000}
+	return Limits{Bytes: 64 << 10, Tokens: 2000, Definitions: 30, Fields: 600, Aliases: 50, Pairs: 1000, Directives: 50, Depth: 16, Introspections: 3, Cost: 20_000}
 }
 
 // limiter is a gqlgen extension. Documents seen to be within the limits are
@@ -46,7 +53,7 @@ var (
 )
 
 func newLimiter(l Limits) *limiter {
-	return &limiter{limits: l, passed: lru.New[struct{}](1000)}
+	return &limiter{limits: l, passed: newDocumentCache[struct{}]()}
 }
 
 func (*limiter) ExtensionName() string { return "Limits" }
@@ -61,27 +68,70 @@ func (l *limiter) MutateOperationParameters(ctx context.Context, request *graphq
 	if _, ok := l.passed.Get(ctx, request.Query); ok {
 		return nil
 	}
+	if err := l.limits.checkTokens(request.Query); err != nil {
+		return coded(err)
+	}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: request.Query}, l.limits.Tokens)
 	if err != nil {
 		return nil //nolint:nilerr // the executor parses with the same limit and reports it
 	}
 	if err := l.limits.check(doc); err != nil {
-		return refusal(err)
+		return coded(err)
 	}
 	l.passed.Add(ctx, request.Query, struct{}{})
 	return nil
 }
 
+// checkTokens reads a document as the parser does, but keeps nothing of it.
+func (l Limits) checkTokens(document string) *fault.Error {
+	if len(document) > l.Bytes {
+		return fault.New(fault.TooComplex, "This document has more than %d KiB. Put its values into variables.", l.Bytes>>10)
+	}
+	tokens := lexer.New(&ast.Source{Input: document})
+	for n := 0; ; n++ {
+		token, err := tokens.ReadToken()
+		switch {
+		case err != nil || token.Kind == lexer.EOF:
+			return nil //nolint:nilerr // the parser says what is wrong with it
+		case n >= l.Tokens:
+			return fault.New(fault.TooComplex, "This document has more than %d tokens. Split it into several requests.", l.Tokens)
+		case token.Kind == lexer.Name && len(token.Value) > maxName:
+			return fault.New(fault.BadRequest, "A name in this document has more than %d characters. Shorten it.", maxName)
+		}
+	}
+}
+
 // MutateOperationContext refuses an operation by its cost, which variables decide.
 func (l *limiter) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	if err := standsAlone(op); err != nil {
+		return coded(err)
+	}
 	cost := complexity.Calculate(ctx, l.schema, op.Operation, op.Variables)
 	if cost > l.limits.Cost {
-		return refusal(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages or fewer fields.", cost, l.limits.Cost))
+		return coded(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages or fewer fields.", cost, l.limits.Cost))
 	}
 	return nil
 }
 
-func refusal(err *fault.Error) *gqlerror.Error {
+// standsAlone refuses a session's beginning or end beside anything else: fifty
+// guesses of a password in one document, or work after the sign-out.
+func standsAlone(op *graphql.OperationContext) *fault.Error {
+	if op.Operation.Operation != ast.Mutation {
+		return nil
+	}
+	fields := graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Mutation"})
+	for _, field := range fields {
+		switch field.Name {
+		case "signIn", "refreshSession", "signOut", "registerTenant":
+			if len(fields) > 1 {
+				return fault.New(fault.BadRequest, "%s must be the only field of its request. Send the others on their own.", field.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func coded(err *fault.Error) *gqlerror.Error {
 	return &gqlerror.Error{Message: err.Message, Extensions: map[string]any{"code": err.Code}}
 }
 
@@ -89,22 +139,33 @@ func (l Limits) check(doc *ast.QueryDocument) *fault.Error {
 	c := counter{fragments: make(map[string]*extent), doc: doc}
 	for _, op := range doc.Operations {
 		c.directives += len(op.Directives)
-		c.total.grow(c.walk(op.SelectionSet))
+		for _, v := range op.VariableDefinitions {
+			c.directives += len(v.Directives)
+		}
+		c.total.grow(c.selection(op.SelectionSet))
 	}
 	for _, f := range doc.Fragments {
 		c.directives += len(f.Directives)
-		c.fragment(f.Name) // one that nothing spreads is validated all the same
+		// One that nothing spreads is validated all the same, and so is a second one
+		// of the same name.
+		if doc.Fragments.ForName(f.Name) == f {
+			c.fragment(f.Name)
+		} else {
+			c.inFragments.grow(c.selection(f.SelectionSet))
+		}
 	}
 	for _, bound := range []struct {
 		what       string
 		has, allow int
 	}{
 		{"operations and fragments", len(doc.Operations) + len(doc.Fragments), l.Definitions},
-		{"fields", c.total.fields, l.Fields},
-		{"fields in fragments", c.inFragments, l.Fields},
+		{"fields and fragments", c.total.fields, l.Fields},
+		{"fields in fragments", c.inFragments.fields, l.Fields},
 		{"aliases", c.aliases, l.Aliases},
+		{"pairs of fields with one name", c.pairs, l.Pairs},
 		{"directives", c.directives, l.Directives},
-		{"levels", c.total.depth, l.Depth},
+		{"levels", max(c.total.depth, c.inFragments.depth), l.Depth},
+		{"introspections", c.total.introspections, l.Introspections},
 	} {
 		if bound.has > bound.allow {
 			return fault.New(fault.TooComplex, "This document has more than %d %s. Split it into several requests.", bound.allow, bound.what)
@@ -114,11 +175,12 @@ func (l Limits) check(doc *ast.QueryDocument) *fault.Error {
 }
 
 // extent is how large a selection is once its fragments are spread out.
-type extent struct{ fields, depth int }
+type extent struct{ fields, depth, introspections int }
 
 func (e *extent) grow(by extent) {
 	e.fields = min(e.fields+by.fields, 1<<30)
 	e.depth = max(e.depth, by.depth)
+	e.introspections = min(e.introspections+by.introspections, 1<<30)
 }
 
 // counter walks each selection set once: a fragment's extent is kept, so that
@@ -127,8 +189,9 @@ type counter struct {
 	doc         *ast.QueryDocument
 	fragments   map[string]*extent
 	total       extent
-	inFragments int
+	inFragments extent
 	aliases     int
+	pairs       int
 	directives  int
 }
 
@@ -141,29 +204,46 @@ func (c *counter) fragment(name string) extent {
 	if f == nil {
 		return extent{}
 	}
-	e := c.walk(f.SelectionSet)
+	e := c.selection(f.SelectionSet)
 	c.fragments[name] = &e
-	c.inFragments = min(c.inFragments+e.fields, 1<<30)
+	c.inFragments.grow(e)
 	return e
 }
 
-func (c *counter) walk(set ast.SelectionSet) (e extent) {
+func (c *counter) selection(set ast.SelectionSet) extent {
+	return c.walk(set, make(map[string]int, len(set)))
+}
+
+// walk counts how often each name was seen, in inline fragments too.
+func (c *counter) walk(set ast.SelectionSet, seen map[string]int) (e extent) {
 	for _, selection := range set {
 		switch s := selection.(type) {
 		case *ast.Field:
 			if s.Alias != s.Name {
 				c.aliases++
 			}
+			c.pairs += seen[s.Alias]
+			seen[s.Alias]++
 			c.directives += len(s.Directives)
-			inner := c.walk(s.SelectionSet)
-			e.grow(extent{fields: 1 + inner.fields, depth: 1 + inner.depth})
+			e.grow(within(c.selection(s.SelectionSet)))
+			if s.Name == "__schema" || s.Name == "__type" {
+				e.introspections++
+			}
 		case *ast.InlineFragment:
 			c.directives += len(s.Directives)
-			e.grow(c.walk(s.SelectionSet))
+			e.grow(within(c.walk(s.SelectionSet, seen)))
 		case *ast.FragmentSpread:
 			c.directives += len(s.Directives)
 			e.grow(c.fragment(s.Name))
+			e.fields++
 		}
 	}
 	return e
+}
+
+// within is the extent of a selection that holds the inner one.
+func within(inner extent) extent {
+	inner.fields++
+	inner.depth++
+	return inner
 }

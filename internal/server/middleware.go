@@ -109,6 +109,21 @@ func (c Config) allowed(origin string) bool {
 	return err == nil && u.Scheme == "http" && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
 }
 
+// ownName refuses, on a development server, to be called by another name: a page
+// whose name was made to point here would be of the same origin (DNS rebinding).
+func (c Config) ownName(next http.Handler) http.Handler {
+	if !c.Localhost {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !c.allowed("http://" + r.Host) {
+			refuse(w, http.StatusMisdirectedRequest, fault.New(fault.Forbidden, "A development server answers to localhost and 127.0.0.1 only."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (c Config) cors() func(http.Handler) http.Handler {
 	return cors.Handler(cors.Options{
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return c.allowed(origin) },
@@ -149,6 +164,7 @@ func bounded(next http.Handler) http.Handler {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

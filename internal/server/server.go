@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"golang.org/x/net/netutil"
 
 	"github.com/commonhold/commonhold"
 	"github.com/commonhold/commonhold/graph"
@@ -36,6 +37,7 @@ type Config struct {
 const (
 	maxBody     = 256 << 10        // bytes of a request
 	maxHeader   = 32 << 10         // bytes of its header
+	maxClients  = 1024             // connections at once; a proxy in front needs few
 	requestTime = 15 * time.Second // for one operation
 	drainTime   = 20 * time.Second // for what is in flight at shutdown
 )
@@ -43,7 +45,7 @@ const (
 // New is the handler of the whole API.
 func New(c Config) http.Handler {
 	r := chi.NewRouter()
-	r.Use(identify, logged, recovered)
+	r.Use(identify, logged, recovered, c.ownName)
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"status": "alive"})
 	})
@@ -58,6 +60,9 @@ func New(c Config) http.Handler {
 		r.Handle("/playground", page)
 		r.Handle("/playground/*", page)
 	}
+	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { // of the two above
+		notAllowed("Ask with GET.", http.MethodGet).write(w)
+	})
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, fault.New(fault.NotFound, "There is nothing here. The API is at /graphql."))
 	})
@@ -76,7 +81,7 @@ func Run(ctx context.Context, listener net.Listener, h http.Handler) error {
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(listener) }()
+	go func() { failed <- srv.Serve(netutil.LimitListener(listener, maxClients)) }()
 	select {
 	case err := <-failed:
 		return err

@@ -44,10 +44,12 @@ values (@id, @user_id, @tenant_id, @expires_at);
 -- name: GetSessionOfToken :one
 -- GetSessionOfToken checks an access token's session: live, of this person, in
 -- this tenant, and the person still a member. It reads memberships because the
--- role is what lets the caller into the tenant.
-select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role
+-- role is what lets the caller into the tenant, and the tenant's status because a
+-- server may remember another.
+select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, t.status as tenant_status
 from sessions as s
 join users as u on u.id = s.user_id
+join tenants as t on t.id = s.tenant_id
 join memberships as m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
 where s.id = @id and s.user_id = @user_id and s.tenant_id = @tenant_id
   and s.revoked_at is null and s.expires_at > now() and m.status = 'ACTIVE';
@@ -85,11 +87,9 @@ select role from memberships
 where tenant_id = @tenant_id and user_id = @user_id and status = 'ACTIVE';
 
 -- name: ListDemoAccounts :many
--- ListDemoAccounts finds accounts of the reserved demo domains (RFC 2606: .example),
--- across tenants because it asks whether any server may be shown to a network.
-select u.email, u.display_name, m.role, t.slug, t.name as tenant_name
-from users as u
-join memberships as m on m.user_id = u.id
-join tenants as t on t.id = m.tenant_id
-where u.email = any(@emails::text[]) and m.status = 'ACTIVE'
-order by t.slug, m.created_at, m.id;
+-- ListDemoAccounts finds the accounts of some addresses with their password hashes,
+-- to tell whether a password that everybody knows opens one.
+select u.email, c.password_hash from users as u
+join user_credentials as c on c.user_id = u.id
+where u.email = any(@emails::text[])
+order by u.email;

@@ -145,9 +145,10 @@ func (q *Queries) GetMembershipRole(ctx context.Context, arg GetMembershipRolePa
 }
 
 const getSessionOfToken = `-- name: GetSessionOfToken :one
-select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role
+select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, t.status as tenant_status
 from sessions as s
 join users as u on u.id = s.user_id
+join tenants as t on t.id = s.tenant_id
 join memberships as m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
 where s.id = $1 and s.user_id = $2 and s.tenant_id = $3
   and s.revoked_at is null and s.expires_at > now() and m.status = 'ACTIVE'
@@ -166,11 +167,13 @@ type GetSessionOfTokenRow struct {
 	CreatedAt    time.Time
 	MembershipID id.Member
 	Role         string
+	TenantStatus tenant.Status
 }
 
 // GetSessionOfToken checks an access token's session: live, of this person, in
 // this tenant, and the person still a member. It reads memberships because the
-// role is what lets the caller into the tenant.
+// role is what lets the caller into the tenant, and the tenant's status because a
+// server may remember another.
 func (q *Queries) GetSessionOfToken(ctx context.Context, arg GetSessionOfTokenParams) (*GetSessionOfTokenRow, error) {
 	row := q.db.QueryRow(ctx, getSessionOfToken, arg.ID, arg.UserID, arg.TenantID)
 	var i GetSessionOfTokenRow
@@ -181,6 +184,7 @@ func (q *Queries) GetSessionOfToken(ctx context.Context, arg GetSessionOfTokenPa
 		&i.CreatedAt,
 		&i.MembershipID,
 		&i.Role,
+		&i.TenantStatus,
 	)
 	return &i, err
 }
@@ -215,12 +219,10 @@ func (q *Queries) GetUserForSignIn(ctx context.Context, arg GetUserForSignInPara
 }
 
 const listDemoAccounts = `-- name: ListDemoAccounts :many
-select u.email, u.display_name, m.role, t.slug, t.name as tenant_name
-from users as u
-join memberships as m on m.user_id = u.id
-join tenants as t on t.id = m.tenant_id
-where u.email = any($1::text[]) and m.status = 'ACTIVE'
-order by t.slug, m.created_at, m.id
+select u.email, c.password_hash from users as u
+join user_credentials as c on c.user_id = u.id
+where u.email = any($1::text[])
+order by u.email
 `
 
 type ListDemoAccountsParams struct {
@@ -228,15 +230,12 @@ type ListDemoAccountsParams struct {
 }
 
 type ListDemoAccountsRow struct {
-	Email       string
-	DisplayName string
-	Role        string
-	Slug        string
-	TenantName  string
+	Email        string
+	PasswordHash string
 }
 
-// ListDemoAccounts finds accounts of the reserved demo domains (RFC 2606: .example),
-// across tenants because it asks whether any server may be shown to a network.
+// ListDemoAccounts finds the accounts of some addresses with their password hashes,
+// to tell whether a password that everybody knows opens one.
 func (q *Queries) ListDemoAccounts(ctx context.Context, arg ListDemoAccountsParams) ([]*ListDemoAccountsRow, error) {
 	rows, err := q.db.Query(ctx, listDemoAccounts, arg.Emails)
 	if err != nil {
@@ -246,13 +245,7 @@ func (q *Queries) ListDemoAccounts(ctx context.Context, arg ListDemoAccountsPara
 	items := []*ListDemoAccountsRow{}
 	for rows.Next() {
 		var i ListDemoAccountsRow
-		if err := rows.Scan(
-			&i.Email,
-			&i.DisplayName,
-			&i.Role,
-			&i.Slug,
-			&i.TenantName,
-		); err != nil {
+		if err := rows.Scan(&i.Email, &i.PasswordHash); err != nil {
 			return nil, err
 		}
 		items = append(items, &i)

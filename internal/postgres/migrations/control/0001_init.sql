@@ -162,7 +162,8 @@ begin
     from control.tenants as t
     where t.id operator(pg_catalog.=) entered
       and t.status operator(pg_catalog.=) 'ACTIVE'
-      and coalesce(pg_catalog.current_setting('app.tenant_id', true), '') in ('', entered::pg_catalog.text);
+      and coalesce(pg_catalog.current_setting('app.tenant_id', true), '')
+          operator(pg_catalog.=) any (array['', entered::pg_catalog.text]);
     if not found then
         raise exception using errcode = 'TD001', message = 'the door did not open',
             hint = 'The tenant is unknown here, closed, or another tenant was entered in this transaction.';

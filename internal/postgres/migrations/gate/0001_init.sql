@@ -44,7 +44,8 @@ begin
     where d.tenant_id operator(pg_catalog.=) entered
       and d.epoch operator(pg_catalog.=) at_epoch
       and d.status operator(pg_catalog.=) 'OPEN'
-      and coalesce(pg_catalog.current_setting('app.tenant_id', true), '') in ('', entered::pg_catalog.text);
+      and coalesce(pg_catalog.current_setting('app.tenant_id', true), '')
+          operator(pg_catalog.=) any (array['', entered::pg_catalog.text]);
     if not found then
         raise exception using errcode = 'TD001', message = 'the door did not open',
             hint = 'The tenant does not live here at this epoch, is closed, or another tenant was entered in this transaction.';

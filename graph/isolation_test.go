@@ -1,0 +1,563 @@
+package graph_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/commonhold/commonhold"
+	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/server"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
+	"github.com/commonhold/commonhold/sqlc/tenantsql"
+)
+
+// Whatever reaches a tenant's data says in its Go signature whose data it is.
+func TestEveryTenantQueryTakesATenantID(t *testing.T) {
+	t.Parallel()
+	for _, queries := range []any{&tenantsql.Queries{}, &accountsql.Queries{}} {
+		kind := reflect.TypeOf(queries)
+		seen := 0
+		for i := range kind.NumMethod() {
+			method := kind.Method(i)
+			if method.Name == "WithTx" {
+				continue
+			}
+			seen++
+			if err := takesTenant(method.Type); err != "" {
+				t.Errorf("%s.%s %s", kind, method.Name, err)
+			}
+		}
+		if seen < 5 {
+			t.Errorf("%s has only %d queries", kind, seen)
+		}
+	}
+}
+
+// takesTenant says what is wrong with the type of a query method, "" if nothing.
+func takesTenant(method reflect.Type) string {
+	if method.NumIn() != 3 || method.In(1) != reflect.TypeFor[context.Context]() {
+		return "does not take a context and a struct of parameters"
+	}
+	if method.In(2).Kind() != reflect.Struct {
+		return "does not take a struct of parameters"
+	}
+	field, ok := method.In(2).FieldByName("TenantID")
+	if !ok {
+		return "takes no TenantID"
+	}
+	if field.Type != reflect.TypeFor[tenant.ID]() {
+		return "takes a TenantID that is a " + field.Type.String()
+	}
+	return ""
+}
+
+// things are what a caller can name, all of one tenant, or of none.
+type things struct {
+	Product, Category, Parent, User, Membership, TenantID string
+	SKU, Name, Slug, Refresh                              string
+	Cursors                                               map[string]string // by list, and list:last
+}
+
+// resident is a tenant with one of everything.
+type resident struct {
+	*apitest.Client
+	things
+	mark    string // in every text of this tenant, and in no other's
+	changes int    // of Product by the operation that counts them
+}
+
+const inventory = `{
+	viewer { user { id } tenant { id } }
+	members: members(first: 1) { edges { cursor node { id } } }
+	membersLast: members(last: 1) { edges { cursor } }
+	categories: categories(first: 1) { edges { cursor } }
+	categoriesLast: categories(last: 1) { edges { cursor } }
+	created: products(first: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
+	createdLast: products(last: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
+	name: products(first: 1, orderBy: {field: NAME}) { edges { cursor } }
+	price: products(first: 1, orderBy: {field: PRICE}) { edges { cursor } }
+}`
+
+func newResident(t testing.TB, api *apitest.API) *resident {
+	t.Helper()
+	r := &resident{Client: api.NewTenant(t)}
+	r.mark = r.Tenant.Slug[len(r.Tenant.Slug)-10:]
+	r.Member(t, auth.RoleMember)
+	r.TenantID, r.Slug = r.Tenant.ID.String(), r.Tenant.Slug
+	r.Parent = addCategory(t, r.Client, "Parent "+r.mark, "")
+	r.Category = addCategory(t, r.Client, "Category "+r.mark, r.Parent)
+	r.Name, r.SKU = "Spare "+r.mark, r.mark+"-0"
+	addCategory(t, r.Client, r.Name, "")
+	for i := range 4 {
+		r.Product = addProduct(t, r.Client, fmt.Sprintf("%s-%d", r.mark, i), fmt.Sprintf("Product %s %d", r.mark, i), r.Category).ID
+	}
+	var got map[string]json.RawMessage
+	r.Must(t, inventory, nil, &got)
+	var viewer struct{ User struct{ ID string } }
+	_ = json.Unmarshal(got["viewer"], &viewer)
+	r.User = viewer.User.ID
+	r.Cursors = make(map[string]string)
+	for list, page := range got {
+		var edges struct {
+			Edges []struct {
+				Cursor string
+				Node   struct{ ID string }
+			}
+		}
+		if _ = json.Unmarshal(page, &edges); len(edges.Edges) == 1 {
+			r.Cursors[list] = edges.Edges[0].Cursor
+			if list == "members" {
+				r.Membership = edges.Edges[0].Node.ID
+			}
+		}
+	}
+	r.Refresh = signIn(t, api, r.Client).RefreshToken
+	return r
+}
+
+type session struct{ AccessToken, RefreshToken string }
+
+// signIn begins another session of the person of c, on any server.
+func signIn(t testing.TB, api *apitest.API, c *apitest.Client) session {
+	t.Helper()
+	var got struct{ SignIn struct{ Session session } }
+	api.Anonymous().Must(t, `mutation($i: SignInInput!) { signIn(input: $i) { session { accessToken refreshToken } } }`,
+		map[string]any{"i": map[string]any{"tenant": c.Tenant.Slug, "email": c.Email, "password": apitest.Password}}, &got)
+	return got.SignIn.Session
+}
+
+// nowhere makes things that never were, of the same kinds and at the same
+// positions as those of b.
+func nowhere(t testing.TB, b things) things {
+	t.Helper()
+	slug := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
+	n := things{
+		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
+		User: id.NewUser().String(), Membership: id.NewMember().String(), TenantID: tenant.NewID().String(),
+		SKU: slug[len(slug)-10:] + "-0", Name: "Spare " + slug[len(slug)-10:], Slug: slug,
+		Refresh: "chr_" + strings.Repeat("A", 43), Cursors: make(map[string]string),
+	}
+	for list, cursor := range b.Cursors {
+		text, err := base64.RawURLEncoding.DecodeString(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts [3]any
+		if err := json.Unmarshal(text, &parts); err != nil {
+			t.Fatal(err)
+		}
+		known, random := parts[2].(string), id.New().String()
+		parts[2] = known[:20] + random[20:] // the same moment, another row
+		text, _ = json.Marshal(parts)
+		n.Cursors[list] = base64.RawURLEncoding.EncodeToString(text)
+	}
+	return n
+}
+
+// operation is one way to name things to the API. Its arguments are written out
+// down to the last field, so that the test of completeness sees what it covers.
+type operation struct {
+	name      string
+	document  string
+	variables func(own *resident, x things) map[string]any
+	// hit is in the answer that a tenant gets for its own things.
+	hit func(own *resident) string
+	// free: the answer is the same whatever is named, a cursor being a position.
+	free bool
+	// fresh: it ends the session that it runs in.
+	fresh bool
+	// global says why what it names is no tenant's, and answers may differ.
+	global string
+}
+
+func says(text string) func(*resident) string { return func(*resident) string { return text } }
+
+func naming(name string, pick func(things) any) func(*resident, things) map[string]any {
+	return func(_ *resident, x things) map[string]any { return map[string]any{name: pick(x)} }
+}
+
+func cursorOf(list string) func(*resident, things) map[string]any {
+	return func(own *resident, x things) map[string]any {
+		return map[string]any{"own": own.Category, "cursor": x.Cursors[list]}
+	}
+}
+
+const (
+	anyNode = `query($id: ID!) { node(id: $id) { __typename id ... on Product { name sku createdBy { email } category { name } } ... on Category { name products { nodes { name } } }
+		... on User { email displayName } ... on Member { role user { email } } ... on Tenant { slug name } } }`
+	userErrors = ` userErrors { field message code } `
+)
+
+func operations() []operation {
+	product := naming("id", func(x things) any { return x.Product })
+	category := naming("id", func(x things) any { return x.Category })
+	ownMark := func(own *resident) string { return own.mark }
+	return []operation{
+		{name: "viewer", document: `{ viewer { user { id email displayName } role permissions tenant { id slug name } } }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
+		{name: "tenant", document: `{ tenant { id slug name status currencyCode createdAt } }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
+		{name: "node of a product", document: anyNode, variables: product, hit: ownMark},
+		{name: "node of a category", document: anyNode, variables: category, hit: ownMark},
+		{name: "node of a user", document: anyNode, variables: naming("id", func(x things) any { return x.User }), hit: func(own *resident) string { return own.Email }},
+		{name: "node of a member", document: anyNode, variables: naming("id", func(x things) any { return x.Membership }), hit: func(own *resident) string { return own.Email }},
+		{name: "node of a tenant", document: anyNode, variables: naming("id", func(x things) any { return x.TenantID }), hit: func(own *resident) string { return own.Slug }},
+		{name: "members after", document: `query($cursor: String) { members(first: 5, after: $cursor) { nodes { id role user { email } } edges { cursor } pageInfo { hasNextPage endCursor } totalCount } }`,
+			variables: cursorOf("members"), hit: says(`"nodes":[{`), free: true},
+		{name: "members before", document: `query($cursor: String) { members(last: 5, before: $cursor) { nodes { id role user { email } } totalCount } }`,
+			variables: cursorOf("membersLast"), hit: says(`"nodes":[{`), free: true},
+		{name: "product", document: `query($id: ID!) { product(id: $id) ` + productFields + ` }`, variables: product, hit: ownMark},
+		{name: "products after, by time", document: `query($cursor: String) { products(first: 5, after: $cursor, orderBy: {field: CREATED_AT}) { nodes { name } totalCount } }`,
+			variables: cursorOf("created"), hit: ownMark, free: true},
+		{name: "products before, by name", document: `query($cursor: String) { products(last: 5, before: $cursor, orderBy: {field: NAME, direction: DESC}) { nodes { name } totalCount } }`,
+			variables: cursorOf("name"), hit: ownMark, free: true},
+		{name: "products after, by price", document: `query($cursor: String) { products(after: $cursor, orderBy: {field: PRICE}) { nodes { name } totalCount } }`,
+			variables: cursorOf("price"), hit: ownMark, free: true},
+		{name: "products of a category", document: `query($id: ID) { products(filter: {categoryId: $id}) { nodes { id name } totalCount pageInfo { hasNextPage startCursor } } }`, variables: category, hit: ownMark},
+		{name: "category", document: `query($id: ID!) { category(id: $id) { id name parent { name } products { nodes { name } totalCount } createdBy { email } } }`, variables: category, hit: ownMark},
+		{name: "category.products after", document: `query($own: ID!, $cursor: String) { category(id: $own) { products(first: 5, after: $cursor) { nodes { name } totalCount } } }`,
+			variables: cursorOf("createdLast"), hit: ownMark, free: true},
+		{name: "category.products before", document: `query($own: ID!, $cursor: String) { category(id: $own) { products(last: 5, before: $cursor) { nodes { name } totalCount } } }`,
+			variables: cursorOf("created"), hit: ownMark, free: true},
+		{name: "categories after", document: `query($cursor: String) { categories(after: $cursor) { nodes { name createdBy { email } } totalCount } }`, variables: cursorOf("categories"), hit: ownMark, free: true},
+		{name: "categories before", document: `query($cursor: String) { categories(last: 9, before: $cursor) { nodes { name } totalCount } }`, variables: cursorOf("categoriesLast"), hit: ownMark, free: true},
+
+		{name: "signIn to a tenant", document: `mutation($slug: String, $email: String!) { signIn(input: {tenant: $slug, email: $email, password: "` + apitest.Password + `"}) { session { accessToken } memberships { role tenant { slug } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"slug": x.Slug, "email": own.Email}
+			}, hit: says(`"userErrors":[]`)},
+		{name: "refreshSession", document: `mutation($token: String!) { refreshSession(input: {refreshToken: $token}) { session { accessToken refreshToken }` + userErrors + `} }`,
+			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"userErrors":[]`)},
+		{name: "signOut", document: `mutation { signOut(input: {clientMutationId: "1"}) { clientMutationId` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true, fresh: true},
+		{name: "registerTenant", document: `mutation($slug: String!) { registerTenant(input: {tenantName: "New", slug: $slug, email: "owner@elsewhere.example", password: "a password, long enough", displayName: "New"}) { tenant { slug }` + userErrors + `} }`,
+			variables: naming("slug", func(x things) any { return x.Slug }), hit: says(`"TAKEN"`), global: "a slug is part of public addresses, unique among all tenants"},
+
+		{name: "createProduct in a category", document: `mutation($id: ID) { createProduct(input: {sku: "new", name: "New", price: {amount: "1.00", currencyCode: EUR}, categoryId: $id}) { product { sku }` + userErrors + `} }`,
+			variables: category, hit: says(`"userErrors":[]`)},
+		{name: "createProduct of a SKU", document: `mutation($sku: String!) { createProduct(input: {sku: $sku, name: "New", price: {amount: "1.00", currencyCode: EUR}}) { product { stock }` + userErrors + `} }`,
+			variables: naming("sku", func(x things) any { return x.SKU }), hit: says(`"TAKEN"`)},
+		{name: "updateProduct", document: `mutation($id: ID!) { updateProduct(input: {id: $id, version: 1, name: "Changed"}) { product { name }` + userErrors + `} }`,
+			variables: product, hit: says(`"userErrors":[]`)},
+		{name: "updateProduct of another version", document: `mutation($id: ID!) { updateProduct(input: {id: $id, version: 7, name: "Changed"}) { product { name }` + userErrors + `} }`,
+			variables: product, hit: says(`"STALE_VERSION"`)},
+		{name: "updateProduct to a category", document: `mutation($own: ID!, $id: ID) { updateProduct(input: {id: $own, version: 1, categoryId: $id}) { product { version }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Product, "id": x.Parent}
+			}, hit: says(`"userErrors":[]`)},
+		{name: "updateProduct to a SKU", document: `mutation($own: ID!, $version: Int!, $sku: String) { updateProduct(input: {id: $own, version: $version, sku: $sku}) { product { stock }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				own.changes++
+				return map[string]any{"own": own.Product, "version": own.changes, "sku": x.SKU}
+			}, hit: says(`"TAKEN"`)},
+		{name: "deleteProduct", document: `mutation($id: ID!) { deleteProduct(input: {id: $id, version: 1}) { product { name }` + userErrors + `} }`,
+			variables: product, hit: ownMark},
+		{name: "createCategory below a parent", document: `mutation($id: ID) { createCategory(input: {name: "New", parentId: $id}) { category { name }` + userErrors + `} }`,
+			variables: category, hit: says(`"userErrors":[]`)},
+		{name: "createCategory of a name", document: `mutation($name: String!) { createCategory(input: {name: $name}) { category { version }` + userErrors + `} }`,
+			variables: naming("name", func(x things) any { return x.Name }), hit: says(`"TAKEN"`)},
+		{name: "updateCategory", document: `mutation($id: ID!) { updateCategory(input: {id: $id, version: 1, name: "Changed"}) { category { name }` + userErrors + `} }`,
+			variables: category, hit: says(`"userErrors":[]`)},
+		{name: "updateCategory below a parent", document: `mutation($own: ID!, $id: ID) { updateCategory(input: {id: $own, version: 1, parentId: $id}) { category { version }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Category, "id": x.Parent}
+			}, hit: says(`"userErrors":[]`)},
+		{name: "updateCategory below itself", document: `mutation($id: ID!) { updateCategory(input: {id: $id, version: 1, parentId: $id}) { category { version }` + userErrors + `} }`,
+			variables: category, hit: says(`"INVALID"`)},
+		{name: "deleteCategory", document: `mutation($id: ID!) { deleteCategory(input: {id: $id, version: 1}) { category { name }` + userErrors + `} }`,
+			variables: category, hit: says(`"IN_USE"`)},
+	}
+}
+
+// text is every input that takes a String and names nothing that exists.
+var text = map[string]string{
+	"TextFilter.contains":             "a part of a name",
+	"CreateProductInput.name":         "not unique",
+	"CreateProductInput.description":  "not unique",
+	"UpdateProductInput.name":         "not unique",
+	"UpdateProductInput.description":  "not unique",
+	"UpdateCategoryInput.name":        "as CreateCategoryInput.name",
+	"SignInInput.email":               "a person is no tenant's; the tests of auth compare unknown addresses",
+	"SignInInput.password":            "a secret",
+	"SignOutInput.clientMutationId":   "returned as it is",
+	"RegisterTenantInput.tenantName":  "not unique",
+	"RegisterTenantInput.email":       "as SignInInput.email",
+	"RegisterTenantInput.password":    "a secret",
+	"RegisterTenantInput.displayName": "not unique",
+}
+
+// uncovered lists what of a schema no operation uses: root fields, and arguments
+// and input fields that can name something.
+func uncovered(t testing.TB, source string, ops []operation) (missing []string) {
+	t.Helper()
+	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphql", Input: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := make(map[string]bool)
+	want := func(coordinate string, of *ast.Type) {
+		if name := of.Name(); name == "ID" || name == "String" && text[coordinate] == "" {
+			wanted[coordinate] = true
+		}
+	}
+	for _, kind := range schema.Types {
+		if kind.BuiltIn || strings.HasPrefix(kind.Name, "__") {
+			continue
+		}
+		for _, field := range kind.Fields {
+			switch {
+			case strings.HasPrefix(field.Name, "__"):
+				continue
+			case kind.Kind == ast.InputObject:
+				want(kind.Name+"."+field.Name, field.Type)
+			case kind == schema.Query || kind == schema.Mutation || kind == schema.Subscription:
+				wanted[kind.Name+"."+field.Name] = true
+			}
+			for _, argument := range field.Arguments {
+				want(kind.Name+"."+field.Name+"."+argument.Name, argument.Type)
+			}
+		}
+	}
+	if len(wanted) < 40 {
+		t.Fatalf("the schema has only %d things to cover", len(wanted))
+	}
+	for _, op := range ops {
+		document, err := gqlparser.LoadQueryWithRules(schema, op.document, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", op.name, err)
+		}
+		for _, operation := range document.Operations {
+			cover(operation.SelectionSet, wanted)
+		}
+	}
+	return slices.Sorted(maps.Keys(wanted))
+}
+
+// cover takes what a selection uses out of wanted.
+func cover(set ast.SelectionSet, wanted map[string]bool) {
+	var value func(v *ast.Value)
+	value = func(v *ast.Value) {
+		for _, child := range v.Children {
+			if v.Kind == ast.ObjectValue {
+				delete(wanted, v.Definition.Name+"."+child.Name)
+			}
+			value(child.Value)
+		}
+	}
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			coordinate := s.ObjectDefinition.Name + "." + s.Name
+			delete(wanted, coordinate)
+			for _, argument := range s.Arguments {
+				delete(wanted, coordinate+"."+argument.Name)
+				value(argument.Value)
+			}
+			cover(s.SelectionSet, wanted)
+		case *ast.InlineFragment:
+			cover(s.SelectionSet, wanted)
+		}
+	}
+}
+
+func TestNoOperationIsLeftOut(t *testing.T) {
+	t.Parallel()
+	if missing := uncovered(t, commonhold.Schema, operations()); len(missing) > 0 {
+		t.Errorf("add a case to operations() for: %s", strings.Join(missing, ", "))
+	}
+}
+
+// What the test above is there for, planted.
+func TestLeftOutOperationsAreFound(t *testing.T) {
+	t.Parallel()
+	source := commonhold.Schema + `
+		extend type Query { order(id: ID!): Product @authenticated }
+		extend type Mutation { renameMember(input: RenameMemberInput!): SignOutPayload @authenticated }
+		extend input ProductFilter { createdBy: ID }
+		extend type Product { related(like: ID!): Product }
+		input RenameMemberInput { member: ID!, names: [String!] }`
+	want := []string{"Mutation.renameMember", "Product.related.like", "ProductFilter.createdBy", "Query.order", "Query.order.id", "RenameMemberInput.member", "RenameMemberInput.names"}
+	if diff := cmp.Diff(want, uncovered(t, source, operations())); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
+	t.Parallel()
+	// As in production, where any host may be asked for.
+	api := apitest.New(t, pgtest.New(t), func(c *server.Config) { c.Localhost = false })
+	b := newResident(t, api)
+	dead := signIn(t, api, b.Client)
+	b.Refresh = dead.RefreshToken
+	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
+	super := admin(t)
+	before := fingerprint(t, super, b.Tenant.ID)
+	for _, table := range []string{"shared.products", "shared.categories", "shared.events", "control.memberships", "gate.tenant_doors"} {
+		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
+			t.Fatalf("no rows of %s to watch over: %v", table, before)
+		}
+	}
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			a := newResident(t, api)
+			run := func(x things, header map[string]string) reply {
+				token := a.Token
+				if op.fresh {
+					token = signIn(t, api, a.Client).AccessToken
+				}
+				return ask(t, api, token, op.document, op.variables(a, x), header)
+			}
+			elsewhere := nowhere(t, b.things)
+			foreign := run(b.things, nil)
+			unknown := run(elsewhere, nil)
+			if op.global == "" && foreign.shown() != unknown.shown() {
+				t.Errorf("foreign and unknown are told apart:\n%s", cmp.Diff(foreign.shown(), unknown.shown()))
+			}
+			if strings.Contains(foreign.body, b.mark) && op.global == "" {
+				t.Errorf("the answer shows the other tenant: %s", foreign.body)
+			}
+			for name, value := range map[string]string{
+				"X-Tenant-ID": b.TenantID, "X-Tenant-Id": b.Slug, "X-Tenant": b.Slug, "Tenant": b.Slug,
+				"Host": b.Slug + ".commonhold.example", "X-Forwarded-Host": b.Slug + ".commonhold.example",
+				"Forwarded": "host=" + b.Slug, "Cookie": "tenant=" + b.TenantID, "X-HTTP-Method-Override": "GET",
+			} {
+				led := run(nowhere(t, b.things), map[string]string{name: value})
+				refused := led.status == http.StatusForbidden || led.status == http.StatusUnauthorized || led.status == http.StatusBadRequest
+				if op.global == "" && !refused && led.shown() != unknown.shown() {
+					t.Errorf("the header %s: %s changes the answer:\n%s", name, value, cmp.Diff(led.shown(), unknown.shown()))
+				}
+				if strings.Contains(led.body, b.mark) {
+					t.Errorf("with the header %s: %s the answer shows the other tenant: %s", name, value, led.body)
+				}
+			}
+			if now := columnsOf(t, b.Tenant.ID); !maps.Equal(before, now) {
+				t.Errorf("rows of the other tenant changed: %s", cmp.Diff(before, now))
+			}
+			// The same document means something where the things are one's own.
+			own := run(a.things, nil)
+			if own.status != http.StatusOK || strings.Contains(own.body, `"errors"`) || !strings.Contains(own.body, op.hit(a)) {
+				t.Errorf("with its own things the tenant is answered %d %s, without %q", own.status, own.body, op.hit(a))
+			}
+			if !op.free && own.shown() == unknown.shown() {
+				t.Errorf("own and unknown are answered alike, the comparison says nothing: %s", own.body)
+			}
+		})
+	}
+}
+
+// columnsOf is fingerprint on a connection of its own.
+func columnsOf(t *testing.T, id tenant.ID) map[string]string { return fingerprint(t, admin(t), id) }
+
+// A refresh token is a credential of its own: who asks with another tenant's
+// access token beside it gets the session of the refresh token, in its tenant.
+func TestARefreshTokenOpensItsOwnTenant(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	a, b := newResident(t, api), newResident(t, api)
+	var got struct{ RefreshSession struct{ Session session } }
+	a.Must(t, `mutation($t: String!) { refreshSession(input: {refreshToken: $t}) { session { accessToken } } }`, map[string]any{"t": b.Refresh}, &got)
+	if r := ask(t, api, got.RefreshSession.Session.AccessToken, `{ tenant { slug } }`, nil, nil); !strings.Contains(r.body, b.Slug) {
+		t.Errorf("the session is of another tenant: %s", r.body)
+	}
+}
+
+func TestTenantsDoNotMixUnderLoad(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	residents := []*resident{newResident(t, api), newResident(t, api)}
+	want := make([]int, len(residents))
+	for i, r := range residents {
+		want[i] = 4
+		for n := range 7 + 10*i {
+			addProduct(t, r.Client, fmt.Sprintf("same-sku-%d", n), fmt.Sprintf("Product %s more %d", r.mark, n), r.Category)
+			want[i]++
+		}
+	}
+	const document = `query($id: ID!, $foreign: ID!) {
+		viewer { tenant { slug } }
+		node(id: $id) { ... on Product { name } }
+		foreign: node(id: $foreign) { id }
+		products(first: 100, orderBy: {field: NAME}, filter: {name: {contains: "product"}}) { totalCount nodes { name category { name parent { name } } createdBy { email } } }
+		categories { nodes { name products(first: 100) { totalCount nodes { name } } } }
+		members { totalCount nodes { user { email } } }
+	}`
+	var group sync.WaitGroup
+	for i := range 64 {
+		me, other := i%2, 1-i%2
+		r, foreign := residents[me], residents[other]
+		group.Go(func() {
+			for round := range 4 {
+				answer := ask(t, api, r.Token, document, map[string]any{"id": r.Product, "foreign": foreign.Product}, nil)
+				var got struct {
+					Data struct {
+						Foreign  any
+						Products struct {
+							TotalCount int
+							Nodes      []struct {
+								Name      string
+								Category  struct{ Name string }
+								CreatedBy struct{ Email string }
+							}
+						}
+						Categories struct {
+							Nodes []struct {
+								Name     string
+								Products struct{ TotalCount int }
+							}
+						}
+						Members struct{ TotalCount int }
+					}
+				}
+				if err := json.Unmarshal([]byte(answer.body), &got); err != nil || !succeeded(answer) {
+					t.Errorf("round %d: %d %s", round, answer.status, answer.body)
+					return
+				}
+				if strings.Contains(answer.body, foreign.mark) || strings.Contains(answer.body, foreign.Email) || got.Data.Foreign != nil {
+					t.Errorf("a row of the other tenant: %s", answer.body)
+					return
+				}
+				if n := got.Data.Products; n.TotalCount != want[me] || len(n.Nodes) != want[me] {
+					t.Errorf("%d products counted and %d listed, want %d", n.TotalCount, len(n.Nodes), want[me])
+				}
+				for _, p := range got.Data.Products.Nodes {
+					if !strings.Contains(p.Name, r.mark) || p.Category.Name != "Category "+r.mark || p.CreatedBy.Email != r.Email {
+						t.Errorf("not a row of the asking tenant: %+v", p)
+					}
+				}
+				for _, c := range got.Data.Categories.Nodes {
+					if c.Name == "Category "+r.mark && c.Products.TotalCount != want[me] {
+						t.Errorf("the category counts %d products, want %d", c.Products.TotalCount, want[me])
+					}
+				}
+				if got.Data.Members.TotalCount != 2 {
+					t.Errorf("%d members, want 2", got.Data.Members.TotalCount)
+				}
+				// Writers among the readers: the same SKUs in both tenants.
+				sku := fmt.Sprintf("goroutine-%d-%d", i/2, round)
+				made := addProduct(t, r.Client, sku, "Passing "+r.mark, "")
+				if gone := mutate(t, r.Client, "deleteProduct", map[string]any{"id": made.ID, "version": 1}); gone.Product == nil {
+					t.Errorf("delete what was just made: %v", gone.UserErrors)
+				}
+			}
+		})
+	}
+	group.Wait()
+}

@@ -1,0 +1,215 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+	"github.com/commonhold/commonhold/sqlc/tenantsql"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func superuser(t testing.TB) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func count(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := conn.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+// What Validate lets through the table takes, and nothing else.
+func TestSlugsAreThoseTheTableTakes(t *testing.T) {
+	t.Parallel()
+	conn := superuser(t)
+	good := 0
+	for _, slug := range []string{
+		"abc", "a1b", "123", "a-b-c", "acme-2", strings.Repeat("a", 40), "a" + strings.Repeat("-a", 19) + "b",
+		"", "a", "ab", "a-", "-ab", "ab-", "a-b", "a--b", "a---b", "Abc", "a b", "a_b", "ä12", "abc\n", "abc ", "a.b.c", strings.Repeat("a", 41), "a" + strings.Repeat("-a", 20), "abc\x00",
+	} {
+		r := control.Registration{Name: "Name", Slug: slug, Currency: "EUR"}
+		errs := r.Validate()
+		_, err := conn.Exec(context.Background(), `insert into control.tenants (id, slug, name, status, currency_code) values ($1, $2, 'Name', 'ERASED', 'EUR')`, tenant.NewID(), slug)
+		if (err == nil) != (len(errs) == 0) {
+			t.Errorf("%q: Validate says %v, the table says %v", slug, errs, err)
+		}
+		if err == nil {
+			good++
+			continue
+		}
+		if len(errs) != 1 || !fault.Is(errs[0], fault.Invalid) || errs[0].(*fault.Error).Field[0] != "slug" { //nolint:errorlint // coded
+			t.Errorf("%q: %v", slug, errs)
+		}
+	}
+	if good != 7 {
+		t.Errorf("%d slugs were taken, want 7", good)
+	}
+}
+
+func TestRegisterIsPartOfItsTransaction(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	r := control.Registration{Name: "Company", Slug: "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31], Currency: "EUR"}
+	failed := errors.New("later in the transaction")
+	register := func(fail error) (made *tenant.Tenant, err error) {
+		err = w.DB.InControlTx(ctx, func(q *controlsql.Queries) error {
+			if made, err = control.Register(ctx, q, r, w.Owner); err != nil {
+				return err
+			}
+			return fail
+		})
+		return made, err
+	}
+	made, err := register(failed)
+	if !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	conn := superuser(t)
+	for _, table := range []string{"control.placements", "control.memberships", "gate.tenant_doors"} {
+		if n := count(t, conn, `select count(*) from `+table+` where tenant_id = $1`, made.ID); n != 0 {
+			t.Errorf("%d rows of %s stay", n, table)
+		}
+	}
+	if _, err := w.Registry.BySlug(ctx, r.Slug); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the tenant stays: %v", err)
+	}
+	if made, err = register(nil); err != nil || made.Slug != r.Slug || made.Status != tenant.Active || made.Currency != "EUR" || made.Plan != "standard" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if _, err := register(nil); !fault.Is(err, fault.Taken) {
+		t.Errorf("twice: %v", err)
+	}
+	// Its home can be entered at once.
+	if n, err := w.DB.Home(made.ID).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: made.ID}); err != nil || n != 0 {
+		t.Errorf("%d products, %v", n, err)
+	}
+	if found, err := w.Registry.Open(ctx, made.ID); err != nil || *found != *made {
+		t.Errorf("%+v, %v, want %+v", found, err, made)
+	}
+}
+
+func TestEnsureDefaultsTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	conn := superuser(t)
+	for range 3 {
+		if err := w.Registry.EnsureDefaults(ctx, w.Tenant.ID, w.Owner); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, conn, `select count(*) from shared.categories where tenant_id = $1 and name = 'General' and parent_id is null and created_by = $2`, w.Tenant.ID, w.Owner); n != 1 {
+			t.Fatalf("%d categories", n)
+		}
+	}
+	if n := count(t, conn, `select count(*) from control.tenants where id = $1 and defaults_at is not null`, w.Tenant.ID); n != 1 {
+		t.Error("the tenant does not know that it has its defaults")
+	}
+}
+
+func TestSuspendAndResume(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	// A second server, whose memory says that the tenant is open.
+	other := pgtest.Open(t, 2)
+	serve := func(w *pgtest.World) map[string]error {
+		home := w.DB.Home(w.Tenant.ID)
+		_, read := home.Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: w.Tenant.ID})
+		write := home.InTx(ctx, func(q *tenantsql.Queries) error {
+			_, err := q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: w.Tenant.ID, ID: id.NewCategory(), Name: id.New().String(), CreatedBy: w.Owner})
+			return err
+		})
+		_, people := w.DB.Account(w.Tenant.ID).Read().CountMembers(ctx, accountsql.CountMembersParams{TenantID: w.Tenant.ID})
+		return map[string]error{"reading": read, "writing": write, "the people": people}
+	}
+	other.Tenant, other.Owner = w.Tenant, w.Owner
+	conn := superuser(t)
+	written := func() int {
+		return count(t, conn, `select count(*) from shared.categories where tenant_id = $1`, w.Tenant.ID)
+	}
+	for _, server := range []*pgtest.World{w, other} {
+		for what, err := range serve(server) {
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+	}
+	before := written()
+	for range 2 { // the second time changes nothing
+		if moved, err := w.Registry.Suspend(ctx, w.Tenant.Slug); err != nil || moved.Status != tenant.Suspended {
+			t.Fatalf("%+v, %v", moved, err)
+		}
+	}
+	for name, server := range map[string]*pgtest.World{"here": w, "on the other server": other} {
+		for what, err := range serve(server) {
+			if !fault.Is(err, fault.TenantSuspended) {
+				t.Errorf("%s %s: %v, want %s", what, name, err, fault.TenantSuspended)
+			}
+		}
+	}
+	if n := written(); n != before {
+		t.Errorf("%d categories were written into a suspended tenant", n-before)
+	}
+	for range 2 {
+		if moved, err := w.Registry.Resume(ctx, w.Tenant.Slug); err != nil || moved.Status != tenant.Active {
+			t.Fatalf("%+v, %v", moved, err)
+		}
+	}
+	for what, err := range serve(w) {
+		if err != nil {
+			t.Errorf("%s after resuming: %v", what, err)
+		}
+	}
+
+	if _, err := w.Registry.Suspend(ctx, "never-was"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a tenant that never was: %v", err)
+	}
+	if _, err := conn.Exec(ctx, `update control.tenants set status = 'OFFBOARDING' where id = $1`, w.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	for name, move := range map[string]func(context.Context, string) (*tenant.Tenant, error){"Suspend": w.Registry.Suspend, "Resume": w.Registry.Resume} {
+		if _, err := move(ctx, w.Tenant.Slug); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s of a tenant that is ending: %v", name, err)
+		}
+	}
+}
+
+func TestUnknownTenants(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	never := tenant.NewID()
+	if _, err := w.Registry.Tenant(ctx, never); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Tenant: %v", err)
+	}
+	if _, err := w.Registry.Open(ctx, never); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := w.DB.Home(never).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: never}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("its home: %v", err)
+	}
+	if _, err := w.DB.Account(never).Read().CountMembers(ctx, accountsql.CountMembersParams{TenantID: never}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("its people: %v", err)
+	}
+}

@@ -1,0 +1,180 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/server"
+)
+
+// bomb is a request that is small to send and was made to be dear to answer.
+type bomb struct {
+	name string
+	body []byte
+	// code is what it is answered with; "" where it is within the limits, and cheap.
+	code string
+	// validated tells a bomb that only the validator can refuse. What the limits
+	// leave of it is little work.
+	validated bool
+}
+
+func post(query string, variables any) []byte {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		panic(err)
+	}
+	return body
+}
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.ReplaceAll(format, "#", fmt.Sprint(i)))
+	}
+	return b.String()
+}
+
+func doubling(levels int, leaf string) string {
+	var b strings.Builder
+	b.WriteString("{ viewer { user { ...f0 } } }\n")
+	for i := range levels {
+		fmt.Fprintf(&b, "fragment f%d on User { ...f%d ...f%d }\n", i, i+1, i+1)
+	}
+	fmt.Fprintf(&b, "fragment f%d on User { %s }", levels, leaf)
+	return b.String()
+}
+
+func bombs() []bomb {
+	const tooComplex, badRequest, tooLarge = "QUERY_TOO_COMPLEX", "BAD_REQUEST", "REQUEST_TOO_LARGE"
+	nested := func(n int, open, middle, closing string) string {
+		return strings.Repeat(open, n) + middle + strings.Repeat(closing, n)
+	}
+	long := strings.Repeat("x", 200<<10)
+	return []bomb{
+		{"50 KB of one field", post("{"+strings.Repeat("__typename ", 50<<10/11)+"}", nil), tooComplex, false},
+		{"220 KB of one field", post("{"+strings.Repeat("a ", 110<<10)+"}", nil), tooComplex, false},
+		{"one field as often as tokens allow", post("{viewer{user{"+strings.Repeat("id ", 1990)+"}}}", nil), tooComplex, false},
+		{"one field as often as the limits allow", post("{viewer{user{"+strings.Repeat("id ", 45)+"}}}", nil), "UNAUTHENTICATED", true},
+		{"590 times one field", post("{viewer{user{"+strings.Repeat("id ", 590)+"}}}", nil), tooComplex, false},
+		{"590 times one field in inline fragments", post("{viewer{user{"+strings.Repeat("...{id} ", 290)+"}}}", nil), tooComplex, false},
+		{"3,000 conflicting aliases", post("{viewer{user{"+numbered(3000, "a:id a:email ")+"}}}", nil), tooComplex, false},
+		{"as many conflicting aliases as the limits allow", post("{viewer{user{"+strings.Repeat("a:id a:email ", 21)+"}}}", nil), badRequest, true},
+		{"conflicting arguments without aliases", post("{"+numbered(160, "product(id:#){id}")+"}", nil), tooComplex, false},
+		{"fewer conflicting arguments without aliases", post("{"+numbered(45, "product(id:#){id}")+"}", nil), badRequest, true},
+		{"conflicting selections below conflicting arguments", post("{"+numbered(44, "products(first:#){nodes{category{products(last:#){nodes{id}}}}}")+"}", nil), badRequest, true},
+		{"fragments that double 25 deep", post(doubling(25, "id"), nil), tooComplex, false},
+		{"fragments that double 28 deep around nothing", post(doubling(28, "__typename"), nil), tooComplex, false},
+		{"fragments that double 500 deep", post(doubling(500, "id"), nil), tooComplex, false},
+		{"fragments nobody spreads that double 25 deep", post(strings.Replace(doubling(25, "id"), "...f0", "id", 1), nil), tooComplex, false},
+		{"a fragment inside itself", post("{viewer{user{...a}}} fragment a on User{...a id}", nil), badRequest, true},
+		{"a circle of fragments", post("{viewer{user{...f0}}}"+numbered(10, " fragment f# on User{...f0 ...f9 id}"), nil), badRequest, true},
+		{"990 spreads of fragments inside each other", post("{viewer{user{...a "+strings.Repeat("...b ", 960)+"}}} fragment a on User{...b} fragment b on User{...a}", nil), tooComplex, false},
+		{"many fragments of one name", post("{viewer{user{...f}}}"+numbered(29, " fragment f on User{"+strings.Repeat("id ", 60)+"}"), nil), tooComplex, false},
+		{"10,000 directives on one field", post("{__typename "+strings.Repeat("@include(if:true)", 10_000)+"}", nil), tooComplex, false},
+		{"directives on variables", post("query("+numbered(300, "$v#:Int @a@a@a ")+"){__typename}", nil), tooComplex, false},
+		{"directives on an operation", post("query "+strings.Repeat("@a ", 900)+"{__typename}", nil), tooComplex, false},
+		{"5,000 levels", post(nested(5000, "{a", "", "}"), nil), tooComplex, false},
+		{"900 levels", post(nested(900, "{a", "", "}"), nil), tooComplex, false},
+		{"900 levels of inline fragments", post("{"+nested(450, "...{", "__typename", "}")+"}", nil), tooComplex, false},
+		{"a list 60,000 deep in the document", post(`{product(id:`+nested(60_000, "[", "", "]")+`){id}}`, nil), tooComplex, false},
+		{"a list 900 deep in the document", post(`{product(id:`+nested(900, "[", "", "]")+`){id}}`, nil), badRequest, true},
+		{"an object 450 deep in the document", post(`{products(filter:`+nested(450, "{a:", "1", "}")+`){nodes{id}}}`, nil), badRequest, true},
+		{"a list 60,000 deep in a variable", []byte(`{"query":"query($v:ID!){product(id:$v){id}}","variables":{"v":` + nested(60_000, "[", "", "]") + `}}`), badRequest, false},
+		{"a list 9,000 deep in a variable", []byte(`{"query":"query($v:ID!){product(id:$v){id}}","variables":{"v":` + nested(9_000, "[", "", "]") + `}}`), badRequest, true},
+		{"an object of 10,000 members in a variable", []byte(`{"query":"query($v:ProductFilter){products(filter:$v){nodes{id}}}","variables":{"v":{` + strings.TrimSuffix(numbered(10_000, `"a#":#,`), ",") + `}}}`), badRequest, true},
+		{"200 KB in an id", post(`query($v:ID!){product(id:$v){id}}`, map[string]any{"v": long}), badRequest, true},
+		{"200 KB in a string of the document", post(`{product(id:"`+long+`"){id}}`, nil), tooComplex, false},
+		{"60 KB in a string of the document", post(`{product(id:"`+long[:60<<10]+`"){id}}`, nil), badRequest, true},
+		{"a password of 200 KB", post(`mutation($v:String!){signIn(input:{email:$v,password:$v}){userErrors{code}}}`, map[string]any{"v": long}), "", true},
+		{"60 KB in a string where a number belongs", post(`{products(first:"`+long[:60<<10]+`"){nodes{id}}}`, nil), badRequest, true},
+		{"60 KB in a block string where nothing belongs", post(`{viewer{user{id}} """`+long[:60<<10]+`"""}`, nil), badRequest, false},
+		{"200 KB in a variable of an enum", post(`query($v:OrderDirection!){products(orderBy:{field:NAME,direction:$v}){nodes{id}}}`, map[string]any{"v": long}), badRequest, true},
+		{"200 KB in the name of an input field", post(`query($v:ProductFilter!){products(filter:$v){nodes{id}}}`, map[string]any{"v": map[string]any{long: 1}}), badRequest, true},
+		{"200 KB in a comment", post("{__typename} #"+long, nil), tooComplex, false},
+		{"60 KB in a comment", post("{__typename} #"+long[:60<<10], nil), "", true},
+		{"200 KB of spaces", post("{__typename}"+strings.Repeat(" ", 200<<10), nil), tooComplex, false},
+		{"60 KB of emptiness", post("{__typename}"+strings.Repeat("\ufeff ,\n", 10<<10), nil), "", true},
+		{"30,000 comments", post("{__typename}"+strings.Repeat("\n#", 30_000), nil), tooComplex, false},
+		{"one name of 60 KB", post("{"+long[:60<<10]+"}", nil), badRequest, false},
+		{"20 names of 3 KB", post("{"+numbered(20, strings.Repeat("y", 3000)+"# ")+"}", nil), badRequest, false},
+		{"590 unknown names", post("{viewer{user{"+numbered(590, "name_that_is_not_there_# ")+"}}}", nil), badRequest, true},
+		{"unknown arguments", post("{"+numbered(15, "products("+numbered(20, "argument_that_is_not_there_#:1 ")+"){nodes{id}}")+"}", nil), badRequest, true},
+		{"2,000 operations", post(numbered(2000, "query q#{__typename}"), nil), tooComplex, false},
+		{"30 operations over shared fragments", post(numbered(15, "query q#($a:Int){viewer{user{...f0}}}")+numbered(14, "fragment f# on User{...f14}")+"fragment f14 on User{"+strings.Repeat("id ", 30)+"}", nil), badRequest, true},
+		{"400 variables nobody uses", post("query("+numbered(400, "$v#:Int ")+"){__typename}", nil), badRequest, true},
+		{"190 undefined variables", post("{"+numbered(190, "product(id:$v#){id}")+"}", nil), tooComplex, false},
+		{"40 undefined variables", post("{"+numbered(40, "product(id:$v#){id}")+"}", nil), badRequest, true},
+		{"50 introspections", post("{"+numbered(50, "a#:__schema{types{name description fields{name description}}}")+"}", nil), tooComplex, false},
+		{"50 introspections in a fragment", post("{"+strings.Repeat("...f ", 12)+"} fragment f on Query{"+numbered(4, "a#:__type(name:\"Query\"){fields{name type{name}}}")+"}", nil), tooComplex, false},
+		{"120 KB of extensions", []byte(`{"query":"{__typename}","extensions":{"a":` + nested(9_000, `{"a":`, "1", "}") + `,"b":[` + strings.Repeat("1,", 40_000) + `1]}}`), "", true},
+		{"an operation name of 200 KB", []byte(`{"query":"{__typename}","operationName":"` + long + `"}`), badRequest, true},
+		{"1 MB of document", post("{"+strings.Repeat("a ", 512<<10)+"}", nil), tooLarge, false},
+	}
+}
+
+// Every bomb is refused before the validator sees it, or is within the limits and
+// then little work; and no answer is longer than four kilobytes.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	anonymous := api.Anonymous()
+	for _, b := range bombs() {
+		t.Run(b.name, func(t *testing.T) {
+			validations := 0
+			executor := server.NewExecutor(api.Config)
+			executor.SetValidationRulesFn(func() *rules.Rules { validations++; return rules.NewDefaultRules() })
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", bytes.NewReader(b.body))
+			r.Header.Set("Content-Type", "application/json")
+			if b.code != "REQUEST_TOO_LARGE" { // by what stands before the executor
+				executor.ServeHTTP(w, r)
+				if got := validations > 0; got != b.validated {
+					t.Errorf("validated %v, want %v: %.300s", got, b.validated, w.Body)
+				}
+			}
+
+			a := anonymous.Post(t, b.body)
+			if a.Code() != b.code {
+				t.Errorf("code %q, want %q: %.300s", a.Code(), b.code, a.Body)
+			}
+			if len(a.Body) > 4<<10 {
+				t.Errorf("the answer has %d bytes: %.300s", len(a.Body), a.Body)
+			}
+			if strings.Contains(b.name, "password") {
+				return // the only one that asks what the database holds
+			}
+			if line := logged.line(t, a.Header.Get("X-Request-Id"), "request"); line["statements"] != 0.0 {
+				t.Errorf("it reached the database: %v", line)
+			}
+		})
+	}
+}
+
+// BenchmarkBombs says what each bomb costs the whole handler, which is asked anew
+// each time so that no cache helps.
+func BenchmarkBombs(b *testing.B) {
+	w := pgtest.New(b)
+	for _, bomb := range bombs() {
+		b.Run(strings.ReplaceAll(bomb.name, " ", "_"), func(b *testing.B) {
+			api := apitest.New(b, w)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				h := server.New(api.Config)
+				b.StartTimer()
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/graphql", bytes.NewReader(bomb.body))
+				r.Header.Set("Content-Type", "application/json")
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		})
+	}
+}

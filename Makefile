@@ -36,5 +36,6 @@ vet-sql: ## prepare every query against a real, migrated database
 bench: ## measure ratios against baselines of the same run; writes BENCH.md
 	go run ./internal/bench
 
-soak: ## the long runs: an hour of hammering the handle
-	COMMONHOLD_SOAK=1h go test -count=1 -timeout 90m -run 'Hammer' ./internal/postgres/...
+SOAK ?= 1h
+soak: ## the long run: hammers the handle for an hour, or make soak SOAK=10m
+	COMMONHOLD_SOAK=$(SOAK) go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./internal/postgres

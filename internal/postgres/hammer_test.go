@@ -1,10 +1,12 @@
 package postgres_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -164,6 +166,30 @@ func TestHammer(t *testing.T) {
 		t.Errorf("seed %d: %d operations, %d foreign rows, %d empty answers, errors: %v",
 			seed, found.operations, found.foreign, found.empty, errors.Join(found.errors...))
 	}
+}
+
+// TestSoak hammers on, with a new seed each round, for as long as COMMONHOLD_SOAK
+// says (`make soak`).
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(cmp.Or(os.Getenv("COMMONHOLD_SOAK"), "0s"))
+	if err != nil {
+		t.Fatalf("COMMONHOLD_SOAK: %v", err)
+	}
+	w := open(t, 4)
+	begin, told := time.Now(), time.Now()
+	rounds, operations := uint64(0), 0
+	for ; rounds == 0 || time.Since(begin) < length; rounds++ {
+		found := hammer(t, w, rounds, 100)
+		operations += found.operations
+		if found.foreign != 0 || found.empty != 0 || len(found.errors) > 0 {
+			t.Fatalf("seed %d: %d foreign rows, %d empty answers, errors: %v", rounds, found.foreign, found.empty, errors.Join(found.errors...))
+		}
+		if time.Since(told) > 5*time.Second {
+			told = time.Now()
+			fmt.Fprintf(os.Stderr, "%s: %d rounds, %d operations, nothing foreign, nothing empty\n", time.Since(begin).Round(time.Second), rounds, operations)
+		}
+	}
+	t.Logf("%d rounds, %d operations: 0 foreign rows, 0 empty answers, 0 errors", rounds, operations)
 }
 
 // The hammer is worth its seconds only if it finds what it is there for.

@@ -280,13 +280,14 @@ func isMigratorMet(err error) bool {
 	return slices.Contains([]string{"XX000", "23505", "42710", "40P01"}, sqlState(err))
 }
 
-// reportHardening reads back what holds: a role that is no superuser takes nothing
-// away, and PostgreSQL only warns it.
+// reportHardening reads back what holds, by one example of each kind: a role that is
+// no superuser takes nothing away. `commonhold doctor` names every right that is left.
 func reportHardening(ctx context.Context, conn *pgx.Conn, progress func(string, ...any)) error {
 	var missing []string
 	err := conn.QueryRow(ctx, `select coalesce(array_agg(w.what order by w.what) filter (where w.held), '{}') from (values
 		('call set_config', has_function_privilege('commonhold_app', 'pg_catalog.set_config(text, text, boolean)', 'execute')),
 		('call query_to_xml', has_function_privilege('commonhold_app', 'pg_catalog.query_to_xml(text, boolean, boolean, text)', 'execute')),
+		('reach other sessions', has_function_privilege('commonhold_app', 'pg_catalog.pg_terminate_backend(integer, bigint)', 'execute')),
 		('call lo_create', has_function_privilege('commonhold_app', 'pg_catalog.lo_create(oid)', 'execute')),
 		('update pg_settings', has_table_privilege('commonhold_app', 'pg_catalog.pg_settings', 'update')),
 		('write plpgsql', has_language_privilege('commonhold_app', 'plpgsql', 'usage')),

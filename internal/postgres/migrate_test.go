@@ -289,10 +289,9 @@ func TestDatabaseNotMigrated(t *testing.T) {
 func TestRoleWithoutRights(t *testing.T) {
 	t.Parallel()
 	migrated, empty := newMigrated(t), newDatabase(t)
-	admin := connect(t, "postgres", migrated)
-	run(t, admin, "create role nobody_much login")
+	nobody := newRole(t, "")
 	for _, database := range []string{migrated, empty} {
-		for _, role := range []string{"nobody_much", "commonhold_app", "commonhold_control"} {
+		for _, role := range []string{nobody, "commonhold_app", "commonhold_control"} {
 			err := postgres.Migrate(t.Context(), pgtest.ServerURL(t, role, database), nil)
 			wantCode(t, err, fault.MissingPrivileges)
 			if err == nil || !strings.Contains(err.Error(), "superuser") {
@@ -315,9 +314,9 @@ func TestMigrateWithoutSuperuser(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)
 	admin := connect(t, "postgres", database)
-	run(t, admin, "create role customer login createrole createdb")
-	run(t, admin, "alter database "+database+" owner to customer")
-	url := pgtest.ServerURL(t, "customer", database)
+	customer := newRole(t, "createrole createdb")
+	run(t, admin, "alter database "+database+" owner to "+customer)
+	url := pgtest.ServerURL(t, customer, database)
 	var told []string
 	for range 2 {
 		if err := postgres.Migrate(t.Context(), url, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }); err != nil {
@@ -546,10 +545,9 @@ func TestDumpAndRestore(t *testing.T) {
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	admin := pgtest.ServerURL(t, "postgres", "postgres")
-	conn := connect(t, "postgres", "postgres")
-	run(t, conn, "create role with_password login")
+	role := newRole(t, "")
 	held := func() bool {
-		has, err := postgres.HasPassword(t.Context(), admin, "with_password")
+		has, err := postgres.HasPassword(t.Context(), admin, role)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -558,12 +556,12 @@ func TestPasswords(t *testing.T) {
 	if held() {
 		t.Error("a new role has no password")
 	}
-	if err := postgres.SetRolePassword(t.Context(), admin, "with_password", "pässword'\\"); err != nil {
+	if err := postgres.SetRolePassword(t.Context(), admin, role, "pässword'\\"); err != nil {
 		t.Fatal(err)
 	}
 	if !held() {
 		t.Error("the password was not set")
 	}
-	_, err := postgres.HasPassword(t.Context(), pgtest.URL(t, "commonhold_app"), "with_password")
+	_, err := postgres.HasPassword(t.Context(), pgtest.URL(t, "commonhold_app"), role)
 	wantCode(t, err, fault.MissingPrivileges)
 }

@@ -177,6 +177,14 @@ func newDatabase(t *testing.T) string {
 	return name
 }
 
+// newRole makes a role that can log in.
+func newRole(t *testing.T, attributes string) string {
+	t.Helper()
+	name := fmt.Sprintf("role%d", databases.Add(1))
+	run(t, connect(t, "postgres", "postgres"), "create role "+name+" login "+attributes)
+	return name
+}
+
 // newMigrated makes a migrated database on the test server, to be spoiled.
 func newMigrated(t *testing.T) string {
 	t.Helper()

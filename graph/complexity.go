@@ -6,8 +6,8 @@ import "github.com/commonhold/commonhold/graph/generated"
 const maxCost = 1 << 40
 
 // complexity says what each connection costs: its page times what is asked of each
-// entry. A long text costs more than
-// a short one. Every other field costs one more than its children, gqlgen's default.
+// entry. A long text costs more than a short one, and every other field one more
+// than its children, gqlgen's default.
 func complexity() (c generated.ComplexityRoot) {
 	c.Query.Products = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.ProductFilter, _ *generated.ProductOrder) int {
 		return pageCost(child, first, last)

@@ -125,9 +125,9 @@ var faults = []plantedFault{
 	{"identity", `alter table shared.notes add column number bigint generated always as identity; alter table shared.notes alter column number set not null`,
 		[]string{"table.identity shared.notes"}},
 	{"serial", `alter table shared.notes add column number bigserial`, []string{"table.identity shared.notes"}},
-	{"table without walls", `create table shared.suppliers (tenant_id uuid not null, id uuid not null, primary key (tenant_id, id));
-		alter table shared.suppliers owner to commonhold_owner; grant select on shared.suppliers to commonhold_app`,
-		[]string{"policy.missing shared.suppliers", "rls.disabled shared.suppliers", "rls.not_forced shared.suppliers"}},
+	{"table without walls", `create table shared.planted (tenant_id uuid not null, id uuid not null, primary key (tenant_id, id));
+		alter table shared.planted owner to commonhold_owner; grant select on shared.planted to commonhold_app`,
+		[]string{"policy.missing shared.planted", "rls.disabled shared.planted", "rls.not_forced shared.planted"}},
 	{"table without a tenant", `create table shared.rates (id uuid primary key); alter table shared.rates owner to commonhold_owner; grant select on shared.rates to commonhold_app`,
 		[]string{"grant.app shared.rates"}},
 

@@ -150,8 +150,8 @@ grant select (id, email, display_name, created_at) on users to commonhold_app;
 
 -- The door of the control database. It reads the status in tenants itself, so
 -- that members of a tenant that lives elsewhere are reached too. No SET clause:
--- that would undo the setting on exit. One statement: FACTS of the door's cost
--- are in BENCH.md. SQLSTATEs as at gate.enter_tenant.
+-- that would undo the setting on exit. One statement keeps it cheap. SQLSTATEs as
+-- at gate.enter_tenant.
 -- +goose StatementBegin
 create function enter_tenant(entered uuid, read_only boolean) returns void
     language plpgsql security definer parallel unsafe

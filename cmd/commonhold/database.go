@@ -15,6 +15,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/embeddedpg"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/isolation"
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
@@ -211,13 +212,18 @@ func keepSecret(file string, text []byte) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// connect opens the pools and refuses a database this binary does not serve.
+// connect opens the pools and refuses a database that this binary does not serve, or
+// whose walls are broken.
 func connect(ctx context.Context, appURL, controlURL string, maxConns int32) (*postgres.DB, *control.Registry, error) {
 	db, err := postgres.Open(ctx, postgres.Config{AppURL: appURL, ControlURL: controlURL, MaxConns: maxConns})
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := db.CheckVersions(ctx); err != nil {
+	err = db.CheckVersions(ctx)
+	if err == nil {
+		err = isolation.Guard(ctx, appURL)
+	}
+	if err != nil {
 		db.Close()
 		return nil, nil, err
 	}

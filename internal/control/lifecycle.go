@@ -18,11 +18,11 @@ import (
 // Registration is a tenant to come.
 type Registration struct {
 	Name     string // 1–200 characters
-	Slug     string // 3–40 characters: at least three of a–z and 0–9, and inner hyphens; unique
+	Slug     string // 3–40 characters of a–z and 0–9, and single hyphens between them; unique
 	Currency string // ISO 4217
 }
 
-var slugPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,39}$`) // as tenants_slug_check has it
+var slugPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])+$`) // as tenants_slug_check has it
 
 // Validate normalises the registration and names every field that is wrong.
 func (r *Registration) Validate() []error {
@@ -32,8 +32,8 @@ func (r *Registration) Validate() []error {
 		errs = append(errs, fault.At(err, "tenantName"))
 	}
 	r.Name = name
-	if len(r.Slug) > 40 || !slugPattern.MatchString(r.Slug) {
-		errs = append(errs, fault.New(fault.Invalid, "A slug has 3 to 40 characters: at least three of a–z and 0–9, and single hyphens between them.").At("slug"))
+	if len(r.Slug) < 3 || len(r.Slug) > 40 || !slugPattern.MatchString(r.Slug) {
+		errs = append(errs, fault.New(fault.Invalid, "A slug has 3 to 40 characters: a–z, 0–9 and single hyphens between them.").At("slug"))
 	}
 	return errs
 }

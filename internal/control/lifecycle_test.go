@@ -44,8 +44,8 @@ func TestSlugsAreThoseTheTableTakes(t *testing.T) {
 	conn := superuser(t)
 	good := 0
 	for _, slug := range []string{
-		"abc", "a1b", "123", "a-b-c", "acme-2", strings.Repeat("a", 40), "a" + strings.Repeat("-a", 19) + "b",
-		"", "a", "ab", "a-", "-ab", "ab-", "a-b", "a--b", "a---b", "Abc", "a b", "a_b", "ä12", "abc\n", "abc ", "a.b.c", strings.Repeat("a", 41), "a" + strings.Repeat("-a", 20), "abc\x00",
+		"abc", "a-b", "a1b", "123", "a-b-c", "acme-2", strings.Repeat("a", 40), "a" + strings.Repeat("-a", 19) + "b",
+		"", "a", "ab", "a-", "-ab", "ab-", "a--b", "a---b", "Abc", "a b", "a_b", "ä12", "abc\n", "abc ", "a.b.c", strings.Repeat("a", 41), "a" + strings.Repeat("-a", 20), "abc\x00",
 	} {
 		r := control.Registration{Name: "Name", Slug: slug, Currency: "EUR"}
 		errs := r.Validate()
@@ -61,8 +61,8 @@ func TestSlugsAreThoseTheTableTakes(t *testing.T) {
 			t.Errorf("%q: %v", slug, errs)
 		}
 	}
-	if good != 7 {
-		t.Errorf("%d slugs were taken, want 7", good)
+	if good != 8 {
+		t.Errorf("%d slugs were taken, want 8", good)
 	}
 }
 

@@ -91,7 +91,28 @@ func CheckQuick(ctx context.Context, q Querier) (*Report, error) { return check(
 // transaction.
 //
 // Errors: as Check, and fault.Config, fault.DatabaseDown.
-func Doctor(ctx context.Context, url string) (*Report, error) {
+func Doctor(ctx context.Context, url string) (*Report, error) { return inspect(ctx, url, Check) }
+
+// Guard is CheckQuick for a server that is about to serve the database of url.
+// Warnings pass.
+//
+// Errors: as Doctor, and fault.WallBroken, which names every rule that is broken
+// with what mends it.
+func Guard(ctx context.Context, url string) error {
+	report, err := inspect(ctx, url, CheckQuick)
+	if err != nil || !report.Broken() {
+		return err
+	}
+	var broken strings.Builder
+	for _, f := range report.Findings {
+		if f.Severity == Error {
+			fmt.Fprintf(&broken, "\n  %s: %s\n    do: %s", f.Object, f.Message, f.Advice)
+		}
+	}
+	return fault.New(fault.WallBroken, "A wall between tenants is broken, so nothing is served. Mend it, then let `commonhold doctor` look at all of it:%s", broken.String())
+}
+
+func inspect(ctx context.Context, url string, check func(context.Context, Querier) (*Report, error)) (*Report, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
@@ -116,7 +137,7 @@ func Doctor(ctx context.Context, url string) (*Report, error) {
 	if _, err := tx.Exec(ctx, string(path), pgx.QueryExecModeExec); err != nil {
 		return nil, fmt.Errorf("begin the check: %w", err)
 	}
-	return Check(ctx, tx)
+	return check(ctx, tx)
 }
 
 func check(ctx context.Context, q Querier, names []string) (*Report, error) {

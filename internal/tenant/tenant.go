@@ -53,7 +53,7 @@ const (
 // Tenant is what the registry knows of a tenant. It is immutable.
 type Tenant struct {
 	ID        ID
-	Slug      string // unique, 3–40 characters of a–z, 0–9 and inner hyphens
+	Slug      string // unique, 3–40 characters of a–z, 0–9 and single inner hyphens
 	Name      string
 	Status    Status
 	Plan      string

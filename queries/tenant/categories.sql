@@ -38,10 +38,9 @@ select * from categories
 where tenant_id = @tenant_id and id = @id;
 
 -- name: ListCategoriesByIDs :many
--- ListCategoriesByIDs reads the categories that exist among ids, in the order of their ids.
+-- ListCategoriesByIDs reads the categories that exist among ids, in any order.
 select * from categories
-where tenant_id = @tenant_id and id = any(@ids::uuid[])
-order by id;
+where tenant_id = @tenant_id and id = any(@ids::uuid[]);
 
 -- name: LockCategories :exec
 -- LockCategories keeps everybody else from moving a category until this

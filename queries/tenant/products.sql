@@ -33,10 +33,9 @@ select * from products
 where tenant_id = @tenant_id and id = @id;
 
 -- name: ListProductsByIDs :many
--- ListProductsByIDs reads the products that exist among ids, in the order of their ids.
+-- ListProductsByIDs reads the products that exist among ids, in any order.
 select * from products
-where tenant_id = @tenant_id and id = any(@ids::uuid[])
-order by id;
+where tenant_id = @tenant_id and id = any(@ids::uuid[]);
 
 -- name: ListNewestProducts :many
 -- ListNewestProducts is the unfiltered list, newest first: the hottest statement

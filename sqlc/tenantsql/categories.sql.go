@@ -157,7 +157,6 @@ func (q *Queries) ImportCategories(ctx context.Context, arg ImportCategoriesPara
 const listCategoriesByIDs = `-- name: ListCategoriesByIDs :many
 select tenant_id, id, parent_id, name, name_key, version, created_by, created_at, updated_at from categories
 where tenant_id = $1 and id = any($2::uuid[])
-order by id
 `
 
 type ListCategoriesByIDsParams struct {
@@ -165,7 +164,7 @@ type ListCategoriesByIDsParams struct {
 	Ids      []uuid.UUID
 }
 
-// ListCategoriesByIDs reads the categories that exist among ids, in the order of their ids.
+// ListCategoriesByIDs reads the categories that exist among ids, in any order.
 func (q *Queries) ListCategoriesByIDs(ctx context.Context, arg ListCategoriesByIDsParams) ([]*Category, error) {
 	rows, err := q.db.Query(ctx, listCategoriesByIDs, arg.TenantID, arg.Ids)
 	if err != nil {

@@ -593,7 +593,6 @@ func (q *Queries) ListProductsByCreatedAtDesc(ctx context.Context, arg ListProdu
 const listProductsByIDs = `-- name: ListProductsByIDs :many
 select tenant_id, id, sku, name, name_key, description, price_minor, stock, version, category_id, created_by, created_at, updated_at from products
 where tenant_id = $1 and id = any($2::uuid[])
-order by id
 `
 
 type ListProductsByIDsParams struct {
@@ -601,7 +600,7 @@ type ListProductsByIDsParams struct {
 	Ids      []uuid.UUID
 }
 
-// ListProductsByIDs reads the products that exist among ids, in the order of their ids.
+// ListProductsByIDs reads the products that exist among ids, in any order.
 func (q *Queries) ListProductsByIDs(ctx context.Context, arg ListProductsByIDsParams) ([]*Product, error) {
 	rows, err := q.db.Query(ctx, listProductsByIDs, arg.TenantID, arg.Ids)
 	if err != nil {

@@ -34,6 +34,9 @@ begin
         ('commonhold_control', 'search_path', 'control, gate'),
         -- Generic plans: the automatic choice re-plans `limit` queries for ever.
         ('commonhold_app',     'plan_cache_mode', 'force_generic_plan'),
+        -- Every statement of this role is for one tenant among many: an index is the
+        -- way, also where a table of few pages makes reading all of it look cheap.
+        ('commonhold_app',     'random_page_cost', '1.1'),
         ('commonhold_app',     'statement_timeout', '10s'),
         ('commonhold_control', 'statement_timeout', '10s'),
         ('commonhold_app',     'lock_timeout', '3s'),

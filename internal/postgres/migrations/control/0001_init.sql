@@ -24,7 +24,7 @@ create table tenants (
     updated_at    timestamptz not null default now(),
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
-    constraint tenants_slug_check check (slug ~ '^[a-z0-9](-?[a-z0-9]){2,39}$' and char_length(slug) <= 40),
+    constraint tenants_slug_check check (slug ~ '^[a-z0-9](-?[a-z0-9])+$' and char_length(slug) between 3 and 40),
     constraint tenants_name_check check (char_length(name) between 1 and 200),
     constraint tenants_status_check check (status in ('PROVISIONING', 'ACTIVE', 'SUSPENDED', 'OFFBOARDING', 'ERASED')),
     constraint tenants_currency_code_check check (currency_code ~ '^[A-Z]{3}$'),

@@ -37,5 +37,5 @@ bench: ## measure ratios against baselines of the same run; writes BENCH.md
 	go run ./internal/bench
 
 SOAK ?= 1h
-soak: ## the long run: hammers the handle for an hour, or make soak SOAK=10m
+soak: ## the long run: hammers the handle for an hour, directly and through PgBouncer; or make soak SOAK=10m
 	COMMONHOLD_SOAK=$(SOAK) go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./internal/postgres

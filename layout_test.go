@@ -1,6 +1,7 @@
 package commonhold_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os/exec"
 	"slices"
@@ -20,12 +21,17 @@ var order = []string{
 	"graph/scalar", "graph/generated", "graph",
 	"web/graphiql", "internal/server", "cmd/commonhold",
 	// For tests and tools alone; nothing above may import them.
-	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench",
+	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench", "internal/coderules",
 }
 
 // reserved says which packages alone may import a library.
 var reserved = map[string][]string{
+	"github.com/jackc/pgx/v5":                     {"internal/postgres", "internal/isolation", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
+	"github.com/jackc/pgx/v5/pgconn":              {"internal/postgres", "internal/isolation", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"},
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch":     {"internal/postgres"},
+	"github.com/jackc/pgx/v5/pgtype":              {"internal/id", "sqlc/tenantsql"}, // how an id is written
 	"github.com/jackc/pgx/v5/pgxpool":             {"internal/postgres", "internal/bench"},
+	"database/sql":                                {"internal/postgres"}, // goose takes nothing else
 	"github.com/go-chi/chi/v5":                    {"internal/server", "internal/auth", "cmd/commonhold"},
 	"github.com/vikstrous/dataloadgen":            {"graph"},
 	"github.com/alexedwards/argon2id":             {"internal/auth"},
@@ -51,8 +57,11 @@ func violations(imports map[string][]string) (found []string) {
 					found = append(found, pkg+" imports "+inside+", which stands after it")
 				}
 			}
-			if allowed, ok := reserved[path]; ok && !slices.Contains(allowed, pkg) {
-				found = append(found, pkg+" imports "+path+", which is reserved for "+strings.Join(allowed, ", "))
+			allowed, ok := reserved[path]
+			if ok || strings.HasPrefix(path, "github.com/jackc/") { // all of pgx, whether it is listed or not
+				if !slices.Contains(allowed, pkg) {
+					found = append(found, pkg+" imports "+path+", which is reserved for "+cmp.Or(strings.Join(allowed, ", "), "nobody"))
+				}
 			}
 		}
 	}
@@ -94,6 +103,9 @@ func TestDependencyViolationsAreFound(t *testing.T) {
 		{"internal/postgres", module + "graph", "stands after"},
 		{"internal/fault", module + "internal/id", "stands after"},
 		{"graph", "github.com/jackc/pgx/v5/pgxpool", "reserved"},
+		{"internal/auth", "github.com/jackc/pgx/v5", "reserved"},
+		{"internal/postgres", "github.com/jackc/pgx/v5/pgproto3", "reserved for nobody"},
+		{"internal/control", "database/sql", "reserved"},
 		{"graph", module + "internal/pgtest", "stands after"},
 		{"internal/helpers", "fmt", "no place"},
 	} {

@@ -367,6 +367,8 @@ func classify(ctx context.Context, err error) error {
 		return fault.New(fault.Conflict, "Another change was in the way. Try again.").Because(err)
 	case state == "53300", state == "57P01", state == "57P02", state == "57P03", state == "57P05", state == "25P03":
 		return fault.New(fault.Unavailable, "The database is not available. Try again in a moment.").Because(err)
+	case state == "42P05", state == "26000": // a pooler appeared after the start
+		return fault.New(fault.Unavailable, "The database is not available. Try again in a moment.").Because(pooled(err))
 	case state == "53100": // disk_full
 		return fault.New(fault.Unavailable, "The database cannot store anything more just now. Nothing was changed.").Because(err)
 	}

@@ -228,8 +228,13 @@ func connectAdmin(ctx context.Context, adminURL string) (*pgx.ConnConfig, *pgx.C
 		return nil, nil, unreachable(config, err)
 	}
 	var version int
-	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
+	var process uint32
+	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int, pg_backend_pid()").Scan(&version, &process); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("ask for the version: %w", err), conn.Close(ctx))
+	}
+	if process != conn.PgConn().PID() { // the lock of a session would stay behind in the pooler
+		err := fault.New(fault.Config, "A pooler stands between this command and the database server. Name the server itself in the database URL.")
+		return nil, nil, errors.Join(err, conn.Close(ctx))
 	}
 	if err := checkVersion(version); err != nil {
 		return nil, nil, errors.Join(err, conn.Close(ctx))

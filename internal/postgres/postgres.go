@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -59,8 +60,10 @@ type DB struct {
 // Open connects both pools and sees that each can reach its database in its role.
 // SetLocate must be called before the first handle is used.
 //
-// Errors: fault.Config for a URL that cannot be read, fault.DatabaseDown,
-// fault.PostgresTooOld, fault.MissingPrivileges for a role that may too much.
+// Errors: fault.Config for a URL that cannot be read or asks for a statement mode
+// that is not served, and for a pooler that prepared statements do not pass;
+// fault.DatabaseDown, fault.PostgresTooOld, fault.MissingPrivileges for a role that
+// may too much.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	control, err := openPool(ctx, c.ControlURL, c.MaxConns, "commonhold_control")
 	if err != nil {
@@ -173,6 +176,9 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	if err != nil {
 		return nil, fault.New(fault.Config, "The database URL of %s cannot be read: it should look like postgres://%s:PASSWORD@HOST:5432/DATABASE.", role, role)
 	}
+	if err := checkMode(config.ConnConfig, role); err != nil {
+		return nil, err
+	}
 	if maxConns == 0 {
 		maxConns = int32(4 * runtime.NumCPU()) //nolint:gosec // a handful
 	}
@@ -181,10 +187,12 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	config.ConnConfig.Tracer = countTracer{}
 	config.ConnConfig.RuntimeParams["application_name"] = "commonhold"
-	// A cancelled request asks the server to cancel, and keeps the connection.
-	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, CancelRequestDelay: 0, DeadlineDelay: 5 * time.Second}
+	// Without its codec a uuid.UUID is printed and parsed before it is sent.
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
+		return nil
 	}
+	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler { return &canceller{conn: c} }
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool of %s: %w", role, err)
@@ -196,13 +204,70 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	return pool, nil
 }
 
+// canceller asks the server to stop the statement of a context that is over, and
+// keeps the connection. pgx has one too, which hangs up on its own request as soon
+// as the statement has ended: a request still on its way then meets the next user
+// of the connection, and PgBouncer 1.18 ends itself over it.
+type canceller struct {
+	conn *pgconn.PgConn
+	done chan struct{} // closed when no request is on its way any more
+}
+
+// cancelTime bounds the wait for the answer of a statement that is to stop; then
+// the connection is given up.
+const cancelTime = 5 * time.Second
+
+// HandleCancel is called once the context is over.
+func (c *canceller) HandleCancel(over context.Context) {
+	deadline := time.Now().Add(cancelTime)
+	_ = c.conn.Conn().SetDeadline(deadline) // fails where the connection is broken, which its user sees
+	c.done = make(chan struct{})
+	go func() {
+		defer close(c.done)
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(over), deadline)
+		defer cancel()
+		_ = c.conn.CancelRequest(ctx)
+		// The server has sent the signal; that it has arrived nobody can know.
+		time.Sleep(100 * time.Millisecond)
+	}()
+}
+
+// HandleUnwatchAfterCancel is called once the statement has ended.
+func (c *canceller) HandleUnwatchAfterCancel() {
+	<-c.done
+	_ = c.conn.Conn().SetDeadline(time.Time{})
+}
+
+// checkMode refuses the ways to send a statement in which a read is not one round
+// trip of the extended protocol. pgx takes the way from the URL.
+//
+// Errors: fault.Config.
+func checkMode(c *pgx.ConnConfig, role string) error {
+	switch mode := c.DefaultQueryExecMode; {
+	case mode == pgx.QueryExecModeCacheStatement && c.StatementCacheCapacity > 0,
+		mode == pgx.QueryExecModeCacheDescribe && c.DescriptionCacheCapacity > 0:
+		return nil
+	case mode == pgx.QueryExecModeSimpleProtocol:
+		return fault.New(fault.Config, "The database URL of %s says default_query_exec_mode=simple_protocol, in which one text may carry two statements. Leave it out; behind a PgBouncer before 1.21 say cache_describe.", role)
+	}
+	return fault.New(fault.Config, "The database URL of %s chooses a statement mode in which every statement is described again. Leave default_query_exec_mode and the cache capacities out; behind a PgBouncer before 1.21 say default_query_exec_mode=cache_describe.", role)
+}
+
 // checkRole refuses a login that would make the walls an illusion.
 func checkRole(ctx context.Context, pool *pgxpool.Pool, role string) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return unreachable(pool.Config().ConnConfig, err)
+	}
+	defer conn.Release()
 	var name string
 	var super, bypass bool
 	var version int
-	err := pool.QueryRow(ctx, `select r.rolname, r.rolsuper, r.rolbypassrls, current_setting('server_version_num')::int
-		from pg_catalog.pg_roles as r where r.rolname = session_user and current_user = session_user`).Scan(&name, &super, &bypass, &version)
+	var process uint32
+	err = conn.QueryRow(ctx, askRole).Scan(&name, &super, &bypass, &version, &process)
+	if err == nil && process != conn.Conn().PgConn().PID() {
+		err = tryPooler(ctx, pool.Config().ConnConfig)
+	}
 	if err != nil {
 		return unreachable(pool.Config().ConnConfig, err)
 	}
@@ -213,6 +278,28 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool, role string) error {
 		return fault.New(fault.MissingPrivileges, "The database URL logs in as %q, but the server must be %s, without SUPERUSER and BYPASSRLS: row-level security does not bind anybody else. Run `commonhold migrate` and use that role.", name, role)
 	}
 	return nil
+}
+
+// askRole is who we are, on which server, in which of its processes.
+const askRole = `select r.rolname, r.rolsuper, r.rolbypassrls, current_setting('server_version_num')::int, pg_backend_pid()
+	from pg_catalog.pg_roles as r where r.rolname = session_user and current_user = session_user`
+
+// tryPooler prepares askRole a second time, as another client of the pooler that
+// gave away its presence by a process id of its own. A pooler that hands on one
+// server connection after the other answers 42P05: the name is in use there.
+func tryPooler(ctx context.Context, c *pgx.ConnConfig) error {
+	other, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer other.Close(context.WithoutCancel(ctx))
+	return other.QueryRow(ctx, askRole).Scan(nil, nil, nil, nil, nil)
+}
+
+// pooled is the advice on 42P05 and 26000, a prepared statement that is there and
+// should not be, or the other way round.
+func pooled(err error) error {
+	return fault.New(fault.Config, "Between the server and its database stands a pooler that prepared statements do not pass. Add default_query_exec_mode=cache_describe to the database URLs, or use PgBouncer 1.21 or newer with max_prepared_statements above 0.").Because(err)
 }
 
 // checkVersion refuses a server that is too old. number is its
@@ -231,6 +318,10 @@ func checkVersion(number int) error {
 func unreachable(c *pgx.ConnConfig, err error) error {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	switch state := sqlState(err); {
+	case state == "42P05", state == "26000":
+		return pooled(err)
+	case connecting && state == "08P01": // protocol_violation: PgBouncer's answer to a parameter it does not track
+		return fault.New(fault.Config, "The pooler at %s refuses what the connection asks for. Take settings out of the database URL (they belong to the roles, where `commonhold migrate` puts them), and migrate past the pooler, at the database server itself.", address(c)).Because(errors.New(reason(err)))
 	case connecting && state == "42501":
 		return fault.New(fault.MissingPrivileges, "The role %q may not use the database %q. If it is a role of Commonhold, run `commonhold migrate` as a superuser, which grants that; otherwise use another.", c.User, c.Database).Because(errors.New(reason(err)))
 	case !connecting && state != "" && !strings.HasPrefix(state, "57P"):

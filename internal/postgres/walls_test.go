@@ -199,7 +199,7 @@ func TestSettingsOfTheRoles(t *testing.T) {
 	t.Parallel()
 	for role, settings := range map[string]map[string]string{
 		"commonhold_app": {"search_path": "shared, control", "statement_timeout": "10s", "lock_timeout": "3s",
-			"idle_in_transaction_session_timeout": "15s", "plan_cache_mode": "force_generic_plan", "TimeZone": "UTC"},
+			"idle_in_transaction_session_timeout": "15s", "plan_cache_mode": "force_generic_plan", "random_page_cost": "1.1", "TimeZone": "UTC"},
 		"commonhold_control": {"search_path": "control, gate", "statement_timeout": "10s", "lock_timeout": "3s",
 			"idle_in_transaction_session_timeout": "15s", "TimeZone": "UTC"},
 	} {

@@ -1,0 +1,94 @@
+package coderules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/commonhold/commonhold"
+)
+
+// Where the public contract takes a word that speaks of a tenant, and why it does
+// not choose one.
+var tenantsInInput = map[string]string{
+	"SignInInput.tenant":             "a slug, which only chooses among the memberships of the person whose password was right",
+	"RegisterTenantInput.tenantName": "the name of a tenant that does not exist yet",
+	"Mutation.registerTenant(input)": "what a tenant is to be made of that does not exist yet",
+}
+
+// tenantInputs lists the arguments and input fields of a schema that speak of a
+// tenant, or whose type does, and the exceptions that are out of date.
+func tenantInputs(schema *ast.Schema, excepted map[string]string) (wrong []string) {
+	met := make(map[string]bool)
+	look := func(site, name string, t *ast.Type) {
+		if !strings.Contains(strings.ToLower(name+" "+t.Name()), "tenant") {
+			return
+		}
+		if met[site] = true; excepted[site] == "" {
+			wrong = append(wrong, fmt.Sprintf("%s: %s asks the caller for a tenant; take it from the context, where the access token put it", site, name))
+		}
+	}
+	for _, definition := range schema.Types {
+		if definition.BuiltIn {
+			continue
+		}
+		for _, field := range definition.Fields {
+			if definition.Kind == ast.InputObject {
+				look(definition.Name+"."+field.Name, field.Name, field.Type)
+			}
+			for _, argument := range field.Arguments {
+				look(definition.Name+"."+field.Name+"("+argument.Name+")", argument.Name, argument.Type)
+			}
+		}
+	}
+	for site := range excepted {
+		if !met[site] {
+			wrong = append(wrong, fmt.Sprintf("%s: the exception is stale", site))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+func TestNoInputChoosesATenant(t *testing.T) {
+	t.Parallel()
+	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphql", Input: commonhold.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range tenantInputs(schema, tenantsInInput) {
+		t.Error(wrong)
+	}
+}
+
+// What the test above is there for, planted.
+func TestInputsThatChooseATenantAreFound(t *testing.T) {
+	t.Parallel()
+	schema, err := gqlparser.LoadSchema(&ast.Source{Input: `
+		type Query {
+			products(tenantId: ID!, first: Int): [String!]!
+			product(id: ID!, in: Tenant): String
+			orders(filter: Filter): String
+			signIn(input: SignIn!): Tenanted
+		}
+		input Tenant { slug: String! }
+		input Filter { OfTenant: ID, tenant_id: ID, name: String }
+		input SignIn { tenant: String }
+		type Tenanted { tenantId: ID! }`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sites []string
+	for _, wrong := range tenantInputs(schema, map[string]string{"SignIn.tenant": "a slug", "Gone.tenant": "was a slug"}) {
+		site, _, _ := strings.Cut(wrong, ": ")
+		sites = append(sites, site)
+	}
+	want := []string{"Filter.OfTenant", "Filter.tenant_id", "Gone.tenant", "Query.product(in)", "Query.products(tenantId)"}
+	if !slices.Equal(sites, want) {
+		t.Errorf("found %q, want %q", sites, want)
+	}
+}

@@ -91,23 +91,9 @@ func TestTenantCannotBeSwitched(t *testing.T) {
 	w.stock(t, other.ID, 1)
 	for _, c := range []struct{ sql, state string }{
 		{"select set_config('app.tenant_id', '" + other.ID.UUID().String() + "', true)", "42501"},
-		{"select pg_catalog.set_config('app.tenant_id', '" + other.ID.UUID().String() + "', false)", "42501"},
-		{"select count(*) from products where set_config('app.tenant_id', '" + other.ID.UUID().String() + "', true) <> ''", "42501"},
-		{"update pg_settings set setting = '" + other.ID.UUID().String() + "' where name = 'app.tenant_id'", "42501"},
-		{"select query_to_xml('set local app.tenant_id = ''''', true, false, '')", "42501"},
-		{"select database_to_xml(true, false, '')", "42501"},
-		{"select lo_creat(-1)", "42501"},
-		{"select lo_create(0)", "42501"},
-		{"select lo_from_bytea(0, 'x')", "42501"},
 		{"select gate.enter_tenant('" + other.ID.UUID().String() + "', 1, false)", "TD001"},
 		{"select control.enter_tenant('" + other.ID.UUID().String() + "', false)", "TD001"},
-		{"do $$ begin end $$", "42501"},
-		{"create function pg_temp.f() returns integer language sql return 1", "42501"},
 		{"set local role commonhold_owner", "42501"},
-		{"set local session authorization commonhold_owner", "42501"},
-		{"alter table products no force row level security", "42501"},
-		{"alter table products disable row level security", "42501"},
-		{"drop policy tenant_isolation on products", "42501"},
 	} {
 		for name, h := range map[string]*postgres.Handle[postgres.DBTX]{"home": w.raw(), "account": postgres.Raw(w.DB.Account(w.Tenant.ID))} {
 			err := h.InTx(t.Context(), func(q postgres.DBTX) error {

@@ -83,7 +83,8 @@ func TestRowsAreTheTenantsOwn(t *testing.T) {
 	w.idle(t)
 }
 
-// What an injected expression could try inside an entered transaction.
+// What an injected expression could try, through the handle. internal/isolation has
+// the whole list, on a bare connection.
 func TestTenantCannotBeSwitched(t *testing.T) {
 	t.Parallel()
 	w := open(t, 1)

@@ -55,6 +55,9 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	}
 	defer u.stop()
 	db, registry, err := connect(ctx, u.app, u.control, 0)
+	if fault.Is(err, fault.WallBroken) && d.DatabaseURL == "" && !d.Ephemeral {
+		con.say("A migration that ran once is not run again. If you are still writing it: %s, and start again.", d.reset())
+	}
 	if err != nil {
 		return err
 	}
@@ -124,17 +127,21 @@ func (d *devCmd) screen(con console, addr string, u *urls) {
 	}
 	fmt.Fprintf(&s, "\nTry it:\n  %s\n\n", curl(origin))
 	fmt.Fprintf(&s, "  Database   %s\n", u.where)
-	key := filepath.Join(d.Data, "signing-key.pem")
 	switch {
 	case d.Ephemeral:
 		fmt.Fprintf(&s, "  Data       %s, gone when this ends\n", d.Data)
 	case d.DatabaseURL != "":
 		fmt.Fprintf(&s, "  Keys       %s\n  Reset      stop this, drop the database and create it again; keep the keys\n", d.Data)
 	default: // by name: the directory may hold what is not ours
-		fmt.Fprintf(&s, "  Data       %s\n  Reset      stop this, then: rm -rf %s %s\n", d.Data, quoted(filepath.Join(d.Data, "postgres")), quoted(key))
+		fmt.Fprintf(&s, "  Data       %s\n  Reset      stop this, then: %s\n", d.Data, d.reset())
 	}
 	fmt.Fprintf(&s, "  Stop       Ctrl-C\n\nready %s\n", origin)
 	_, _ = fmt.Fprint(con.out, s.String())
+}
+
+// reset is what a shell makes a fresh data directory with.
+func (d *devCmd) reset() string {
+	return fmt.Sprintf("rm -rf %s %s", quoted(filepath.Join(d.Data, "postgres")), quoted(filepath.Join(d.Data, "signing-key.pem")))
 }
 
 // curl is a line that signs in when it is pasted.

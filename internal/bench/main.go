@@ -42,8 +42,9 @@ const (
 func main() {
 	// A context that can end, as every request's: watching it has its price.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
+	err := run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -140,7 +141,7 @@ func prepare(ctx context.Context, url func(string) string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer admin.Close(ctx) //nolint:errcheck // nothing of it is pending
+	defer admin.Close(ctx)
 	for _, statement := range []string{
 		"create schema bench",
 		"create table bench.products (like shared.products including all)",

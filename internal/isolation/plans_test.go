@@ -204,7 +204,8 @@ func several(t *testing.T, conn *pgx.Conn, sql string) {
 }
 
 // A crowd of uneven tenants: the first has 20,000 products and events, ten have
-// some hundred, the others a handful.
+// some hundred, the others a handful. A table that it does not fill is planned for
+// as if it were of ten pages.
 const crowd = `
 	set session_replication_role = replica;
 	create temporary table crowd as
@@ -230,7 +231,19 @@ const crowd = `
 	insert into shared.events (tenant_id, id, epoch, action, entity_id, request_id, data, occurred_at)
 		select p.tenant_id, gen_random_uuid(), 1, 'product.created', p.id, 'r', '{}', p.created_at from shared.products as p;
 	reset session_replication_role;
-	analyze`
+	-- Of a table that is known to be empty all is read, whatever its indexes are.
+	do $$
+	declare
+		walled regclass;
+		filled boolean;
+	begin
+		for walled in select oid from pg_class where relforcerowsecurity loop
+			execute format('select exists (select from %s)', walled) into filled;
+			if filled then
+				execute format('analyze %s', walled);
+			end if;
+		end loop;
+	end $$`
 
 const (
 	bigTenant   = "01900000-0000-7000-8000-000000000001"
@@ -301,7 +314,7 @@ func TestPlans(t *testing.T) {
 				key := s.name + ": " + c
 				made[key] = true
 				if allowedPlans[key] == "" {
-					t.Errorf("inside %s: %s", id, key)
+					t.Errorf("inside %s: %s: a tenant's statement says tenant_id = @tenant_id of every table, and finds its rows by an index that begins with tenant_id", id, key)
 				}
 			}
 		}

@@ -1,0 +1,161 @@
+package textproof
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/commonhold/commonhold/internal/postgres"
+)
+
+// set is a package of queries and what they are proven against.
+type set struct {
+	schema *Schema
+	found  []Query
+}
+
+// appRole runs the queries of the tenant and the account set.
+const appRole = "commonhold_app"
+
+func repository() fs.FS { return os.DirFS("../../..") }
+
+func read(role, generated, queries string, migrations ...string) (*set, error) {
+	schema, err := ReadSchema(postgres.Files(), role, migrations...)
+	if err != nil {
+		return nil, err
+	}
+	found, err := ReadQueries(repository(), generated, queries)
+	if err != nil {
+		return nil, fmt.Errorf("generated code cannot be read:\n%w", err)
+	}
+	return &set{schema, found}, nil
+}
+
+// Both sets are read once for all tests.
+var readOnce = sync.OnceValues(func() (sets [2]*set, err error) {
+	if sets[0], err = read(appRole, "sqlc/tenantsql", "queries/tenant", "tenant"); err != nil {
+		return sets, err
+	}
+	sets[1], err = read(appRole, "sqlc/accountsql", "queries/account", "control")
+	return sets, err
+})
+
+// proven is what is proven: the tenant set, then the account set.
+func proven(t testing.TB) [2]*set {
+	t.Helper()
+	sets, err := readOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sets
+}
+
+// Every statement of queries/tenant and queries/account is tied to the tenant.
+func TestEveryStatementIsTiedToTheTenant(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	count := 0
+	for _, s := range proven(t) {
+		for _, q := range s.found {
+			count++
+			if err := s.schema.Prove(q); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Logf("%d statements proven in %v", count, time.Since(began).Round(time.Millisecond))
+	if count < 30 {
+		t.Errorf("only %d statements were found", count)
+	}
+}
+
+// platform lists the queries of queries/control that touch a table with a wall, which
+// they pass as commonhold_control, each with the reason why it must.
+var platform = map[string]string{
+	"CreateUser":            "registration makes a person before any tenant knows them",
+	"GetUserForSignIn":      "sign-in knows an address, and no tenant yet",
+	"CreateMembership":      "a tenant's first member cannot be signed in to it yet",
+	"ListMembershipsOfUser": "sign-in asks where the person may go: the question is across tenants",
+	"CreateSession":         "sign-in makes the session before the tenant is entered",
+	"GetSessionOfToken":     "what lets a caller enter the tenant; bound to the token's own tenant and user",
+	"LockRefreshToken":      "a refresh knows a token, which names its session and so its tenant",
+	"TouchSession":          "a refresh marks the session that its token named",
+	"RevokeSession":         "a sign-out or a stolen token ends the session, whichever tenant it is for",
+	"GetMembershipRole":     "a refresh asks the role before the tenant is entered; bound to one tenant and user",
+	"ListDemoAccounts":      "a warning about known passwords looks at addresses, whichever tenant they are in",
+	"CreateTenant":          "makes a tenant",
+	"CreatePlacement":       "says where a tenant lives",
+	"CreateTenantDoor":      "opens a tenant's door for the first time",
+	"SetTenantStatus":       "suspends, resumes and ends a tenant from outside",
+	"SetTenantDoor":         "opens and closes a tenant's door from outside",
+	"SetTenantDefaults":     "notes a step of making a tenant",
+	"GetTenant":             "the registry finds a tenant by its id, before it is entered",
+	"GetTenantBySlug":       "the registry finds a tenant by its address, before it is entered",
+}
+
+// unlisted compares the platform's queries with the list.
+func unlisted(schema *Schema, found []Query, list map[string]string) (problems []string) {
+	stale := maps.Clone(list)
+	for _, q := range found {
+		touched, err := schema.Touches(q)
+		switch {
+		case err != nil:
+			problems = append(problems, err.Error())
+		case len(touched) > 0 && list[q.Name] == "":
+			problems = append(problems, q.File+": "+q.Name+": touches "+strings.Join(touched, ", ")+
+				", whose rows belong to tenants: move it to queries/tenant or queries/account, or add it to platform in textproof_test.go with the reason")
+		}
+		if len(touched) > 0 {
+			delete(stale, q.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(stale)) {
+		problems = append(problems, "platform in textproof_test.go lists "+name+", which touches no such table or is gone: take it off the list")
+	}
+	return problems
+}
+
+func TestPlatformQueriesAreListed(t *testing.T) {
+	t.Parallel()
+	s, err := read("", "sqlc/controlsql", "queries/control", "control", "gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range unlisted(s.schema, s.found, platform) {
+		t.Error(problem)
+	}
+
+	// What the list is for, planted.
+	shorter := maps.Clone(platform)
+	delete(shorter, "CreateMembership")
+	if problems := unlisted(s.schema, s.found, shorter); len(problems) != 1 ||
+		!strings.Contains(problems[0], "queries/control/accounts.sql: CreateMembership: touches memberships, whose rows belong to tenants") {
+		t.Errorf("a query that is not listed: %q", problems)
+	}
+	longer := maps.Clone(platform)
+	longer["SetPasswordHash"], longer["DropEverything"] = "touches no such table", "is gone"
+	if problems := unlisted(s.schema, s.found, longer); len(problems) != 2 || !strings.Contains(problems[0], "lists DropEverything") {
+		t.Errorf("stale entries: %q", problems)
+	}
+	for sql, touches := range map[string]string{
+		"select count(*) from plans where exists (select from sessions)": "sessions",
+		"with m as (delete from memberships returning id) select from m": "memberships",
+		"insert into users (id) select id from user_credentials":         "users",
+		"select p.code from plans as p for update of p":                  "",
+		"lock table tenants, placements":                                 "placements tenants",
+	} {
+		touched, err := s.schema.Touches(Query{SQL: sql})
+		if err != nil || strings.Join(touched, " ") != touches {
+			t.Errorf("%s touches %q, %v", sql, touched, err)
+		}
+	}
+	if _, err := s.schema.Touches(Query{SQL: "select from products"}); err == nil || !strings.Contains(err.Error(), "table products is in no migration") {
+		t.Errorf("a table of another set: %v", err)
+	}
+}

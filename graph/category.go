@@ -47,14 +47,13 @@ func (r *categoryResolver) Products(ctx context.Context, c *tenantsql.Category, 
 		return nil, err
 	}
 	by := generated.ProductOrderFieldCreatedAt
-	b, err := between(p, productList(by), true, lowestTime, highestTime)
+	key, err := newChildPage(p, c.ID, productList(by))
 	if err != nil {
 		return nil, err
 	}
-	// A cursor may say its moment in any zone: pages of one moment are one batch.
-	b.low, b.high = b.low.UTC(), b.high.UTC()
-	key := categoryPage{category: c.ID, bounds: b, limit: p.limit()}
-	rows, err := load(ctx, func(ls *loaders) *dataloadgen.Loader[categoryPage, []*tenantsql.Product] { return ls.categoryProducts }, key)
+	rows, err := load(ctx, func(ls *loaders) *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product] {
+		return ls.categoryProducts
+	}, key)
 	if err != nil {
 		return nil, err
 	}

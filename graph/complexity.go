@@ -15,6 +15,13 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Category.Products = connectionCost
+	c.Query.Customers = connectionCost
+	c.Query.Orders = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.OrderFilter) int {
+		return pageCost(child, first, last)
+	}
+	c.Customer.Orders = connectionCost
+	// Lines come without pages: an order has some, seldom the hundred it may have.
+	c.Order.Items = func(child int) int { return pageCost(child, nil, nil) }
 	// Up to 40 KB of text each: asked for often enough, an answer of any size.
 	c.Product.Description = func(int) int { return 50 }
 	return c

@@ -22,8 +22,14 @@ type loaders struct {
 	product          *dataloadgen.Loader[id.Product, *tenantsql.Product]
 	category         *dataloadgen.Loader[id.Category, *tenantsql.Category]
 	user             *dataloadgen.Loader[id.User, *accountsql.User]
-	categoryProducts *dataloadgen.Loader[categoryPage, []*tenantsql.Product]
+	categoryProducts *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product]
 	categoryCount    *dataloadgen.Loader[id.Category, int64]
+	customer         *dataloadgen.Loader[id.Customer, *tenantsql.Customer]
+	customerOrders   *dataloadgen.Loader[childPage[id.Customer], []*tenantsql.Order]
+	customerSum      *dataloadgen.Loader[id.Customer, tenantsql.SumCustomerOrdersRow]
+	order            *dataloadgen.Loader[id.Order, *tenantsql.Order]
+	orderItem        *dataloadgen.Loader[id.OrderItem, *tenantsql.OrderItem]
+	orderItems       *dataloadgen.Loader[id.Order, []*tenantsql.OrderItem]
 }
 
 type loadersKey struct{}
@@ -71,8 +77,17 @@ func (r *Resolver) newLoaders(t tenant.ID) *loaders {
 			rows, err := account.Read().ListUsersByIDs(ctx, accountsql.ListUsersByIDsParams{TenantID: t, UserIds: apply(ids, id.User.UUID)})
 			return keyed(rows, func(u *accountsql.User) id.User { return u.ID }), err
 		}, options...),
-		categoryProducts: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []categoryPage) (map[categoryPage][]*tenantsql.Product, error) {
-			return loadCategoryPages(ctx, home.Read(), t, pages)
+		categoryProducts: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []childPage[id.Category]) (map[childPage[id.Category]][]*tenantsql.Product, error) {
+			return loadPages(pages, id.Category.UUID, func(p *tenantsql.Product) id.Category { return *p.CategoryID }, func(categories []uuid.UUID, s pageShape) ([]*tenantsql.Product, error) {
+				params := tenantsql.ListCategoryProductsAscParams{
+					TenantID: t, CategoryIds: categories, RowLimit: s.limit,
+					LowCreatedAt: s.bounds.low, LowID: s.bounds.lowID, HighCreatedAt: s.bounds.high, HighID: s.bounds.highID,
+				}
+				if s.bounds.descending {
+					return home.Read().ListCategoryProductsDesc(ctx, tenantsql.ListCategoryProductsDescParams(params))
+				}
+				return home.Read().ListCategoryProductsAsc(ctx, params)
+			})
 		}, options...),
 		categoryCount: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Category) (map[id.Category]int64, error) {
 			rows, err := home.Read().CountCategoryProducts(ctx, tenantsql.CountCategoryProductsParams{TenantID: t, CategoryIds: apply(ids, id.Category.UUID)})
@@ -81,6 +96,46 @@ func (r *Resolver) newLoaders(t tenant.ID) *loaders {
 				counts[*row.CategoryID] = row.Products
 			}
 			return counts, err
+		}, options...),
+		customer: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Customer) (map[id.Customer]*tenantsql.Customer, error) {
+			rows, err := home.Read().ListCustomersByIDs(ctx, tenantsql.ListCustomersByIDsParams{TenantID: t, Ids: apply(ids, id.Customer.UUID)})
+			return keyed(rows, func(c *tenantsql.Customer) id.Customer { return c.ID }), err
+		}, options...),
+		customerOrders: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []childPage[id.Customer]) (map[childPage[id.Customer]][]*tenantsql.Order, error) {
+			return loadPages(pages, id.Customer.UUID, func(o *tenantsql.Order) id.Customer { return o.CustomerID }, func(customers []uuid.UUID, s pageShape) ([]*tenantsql.Order, error) {
+				params := tenantsql.ListCustomerOrdersAscParams{
+					TenantID: t, CustomerIds: customers, RowLimit: s.limit,
+					LowCreatedAt: s.bounds.low, LowID: s.bounds.lowID, HighCreatedAt: s.bounds.high, HighID: s.bounds.highID,
+				}
+				if s.bounds.descending {
+					return home.Read().ListCustomerOrdersDesc(ctx, tenantsql.ListCustomerOrdersDescParams(params))
+				}
+				return home.Read().ListCustomerOrdersAsc(ctx, params)
+			})
+		}, options...),
+		customerSum: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Customer) (map[id.Customer]tenantsql.SumCustomerOrdersRow, error) {
+			rows, err := home.Read().SumCustomerOrders(ctx, tenantsql.SumCustomerOrdersParams{TenantID: t, CustomerIds: apply(ids, id.Customer.UUID)})
+			sums := make(map[id.Customer]tenantsql.SumCustomerOrdersRow, len(rows))
+			for _, row := range rows {
+				sums[row.CustomerID] = *row
+			}
+			return sums, err
+		}, options...),
+		order: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Order) (map[id.Order]*tenantsql.Order, error) {
+			rows, err := home.Read().ListOrdersByIDs(ctx, tenantsql.ListOrdersByIDsParams{TenantID: t, Ids: apply(ids, id.Order.UUID)})
+			return keyed(rows, func(o *tenantsql.Order) id.Order { return o.ID }), err
+		}, options...),
+		orderItem: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.OrderItem) (map[id.OrderItem]*tenantsql.OrderItem, error) {
+			rows, err := home.Read().ListOrderItemsByIDs(ctx, tenantsql.ListOrderItemsByIDsParams{TenantID: t, Ids: apply(ids, id.OrderItem.UUID)})
+			return keyed(rows, func(i *tenantsql.OrderItem) id.OrderItem { return i.ID }), err
+		}, options...),
+		orderItems: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Order) (map[id.Order][]*tenantsql.OrderItem, error) {
+			rows, err := home.Read().ListOrderItems(ctx, tenantsql.ListOrderItemsParams{TenantID: t, OrderIds: apply(ids, id.Order.UUID)})
+			items := make(map[id.Order][]*tenantsql.OrderItem, len(ids))
+			for _, row := range rows {
+				items[row.OrderID] = append(items[row.OrderID], row)
+			}
+			return items, err
 		}, options...),
 	}
 }
@@ -93,43 +148,44 @@ func keyed[K comparable, V any](rows []*V, key func(*V) K) map[K]*V {
 	return m
 }
 
-// categoryPage is a page of the products of one category. Pages that differ only
-// in the category are read by one statement.
-type categoryPage struct {
-	category id.Category
-	bounds   bounds[time.Time]
-	limit    int32
+// pageShape is what pages have in common that one statement reads.
+type pageShape struct {
+	bounds bounds[time.Time]
+	limit  int32
 }
 
-func loadCategoryPages(ctx context.Context, q *tenantsql.Queries, t tenant.ID, pages []categoryPage) (map[categoryPage][]*tenantsql.Product, error) {
-	type shape struct {
-		bounds bounds[time.Time]
-		limit  int32
-	}
-	batches := make(map[shape][]uuid.UUID)
+// childPage is a page of what belongs to one parent. Pages that differ only in the
+// parent are read by one statement.
+type childPage[P comparable] struct {
+	parent P
+	pageShape
+}
+
+// newChildPage finds the page in a list that runs from the newest to the oldest.
+//
+// Errors: as between.
+func newChildPage[P comparable](p page, parent P, list string) (childPage[P], error) {
+	b, err := between(p, list, true, lowestTime, highestTime)
+	// A cursor may say its moment in any zone: pages of one moment are one batch.
+	b.low, b.high = b.low.UTC(), b.high.UTC()
+	return childPage[P]{parent, pageShape{b, p.limit()}}, err
+}
+
+// loadPages reads pages by one statement for each shape and gives each parent its own.
+func loadPages[P comparable, R any](pages []childPage[P], key func(P) uuid.UUID, parent func(*R) P, list func([]uuid.UUID, pageShape) ([]*R, error)) (map[childPage[P]][]*R, error) {
+	batches := make(map[pageShape][]uuid.UUID)
 	for _, p := range pages {
-		s := shape{p.bounds, p.limit}
-		batches[s] = append(batches[s], p.category.UUID())
+		batches[p.pageShape] = append(batches[p.pageShape], key(p.parent))
 	}
-	loaded := make(map[categoryPage][]*tenantsql.Product, len(pages))
-	for s, categories := range batches {
-		params := tenantsql.ListCategoryProductsAscParams{
-			TenantID: t, CategoryIds: categories, RowLimit: s.limit,
-			LowCreatedAt: s.bounds.low, LowID: s.bounds.lowID, HighCreatedAt: s.bounds.high, HighID: s.bounds.highID,
-		}
-		list := q.ListCategoryProductsAsc
-		if s.bounds.descending {
-			list = func(ctx context.Context, p tenantsql.ListCategoryProductsAscParams) ([]*tenantsql.Product, error) {
-				return q.ListCategoryProductsDesc(ctx, tenantsql.ListCategoryProductsDescParams(p))
-			}
-		}
-		rows, err := list(ctx, params)
+	loaded := make(map[childPage[P]][]*R, len(pages))
+	for shape, parents := range batches {
+		rows, err := list(parents, shape)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			key := categoryPage{*row.CategoryID, s.bounds, s.limit}
-			loaded[key] = append(loaded[key], row)
+			page := childPage[P]{parent(row), shape}
+			loaded[page] = append(loaded[page], row)
 		}
 	}
 	return loaded, nil

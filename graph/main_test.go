@@ -179,8 +179,34 @@ type userError struct {
 	Code  string
 }
 
-// changed is the payload of every mutation of products and categories.
+type customer struct {
+	ID, Email, Name string
+	Version         int
+}
+
+type order struct {
+	ID       string
+	Number   *int
+	Status   string
+	Customer struct{ ID string }
+	Total    struct{ Amount, CurrencyCode string }
+	Items    []struct {
+		ID        string
+		Product   struct{ ID string }
+		Quantity  int
+		UnitPrice struct{ Amount string }
+		Amount    struct{ Amount string }
+	}
+	PlacedBy  *struct{ ID string }
+	PlacedAt  *string
+	Version   int
+	CreatedBy *struct{ ID string }
+}
+
+// changed is the payload of every mutation of a tenant's things.
 type changed struct {
+	Customer *customer
+	Order    *order
 	Product  *product
 	Category *struct {
 		ID, Name string
@@ -197,14 +223,25 @@ func (c changed) code() string {
 	return c.UserErrors[0].Code
 }
 
+const (
+	customerFields = `{ id email name version }`
+	orderFields    = `{ id number status customer { id } total { amount currencyCode } items { id product { id } quantity unitPrice { amount } amount { amount } }
+		placedBy { id } placedAt version createdBy { id } }`
+)
+
 const productFields = `{ id sku name description price { amount currencyCode } stock version category { id } createdBy { id } createdAt updatedAt }`
 
 // mutate runs one mutation with an input and gives its payload.
 func mutate(t testing.TB, c *apitest.Client, field string, input map[string]any) changed {
 	t.Helper()
 	noun, fields := "product", productFields
-	if strings.HasSuffix(field, "Category") {
+	switch {
+	case strings.HasSuffix(field, "Category"):
 		noun, fields = "category", `{ id name version parent { id } }`
+	case strings.HasSuffix(field, "Customer"):
+		noun, fields = "customer", customerFields
+	case strings.Contains(field, "Order"):
+		noun, fields = "order", orderFields
 	}
 	kind := strings.ToUpper(field[:1]) + field[1:] + "Input!"
 	var got struct{ Payload changed }
@@ -237,6 +274,45 @@ func addCategory(t testing.TB, c *apitest.Client, name, parent string) string {
 		t.Fatalf("add a category: %v", made.UserErrors)
 	}
 	return made.Category.ID
+}
+
+func addCustomer(t testing.TB, c *apitest.Client, email string) string {
+	t.Helper()
+	made := mutate(t, c, "createCustomer", map[string]any{"email": email, "name": "Customer"})
+	if made.Customer == nil {
+		t.Fatalf("add a customer: %v", made.UserErrors)
+	}
+	return made.Customer.ID
+}
+
+// item is a line of an order to be made.
+func item(product string, quantity int) map[string]any {
+	return map[string]any{"productId": product, "quantity": quantity}
+}
+
+func addOrder(t testing.TB, c *apitest.Client, customer string, items ...map[string]any) *order {
+	t.Helper()
+	made := mutate(t, c, "createOrder", map[string]any{"customerId": customer, "items": items})
+	if made.Order == nil {
+		t.Fatalf("add an order: %v", made.UserErrors)
+	}
+	return made.Order
+}
+
+// place places a new order.
+func place(t testing.TB, c *apitest.Client, customer string, items ...map[string]any) changed {
+	t.Helper()
+	return mutate(t, c, "placeOrder", map[string]any{"order": map[string]any{"customerId": customer, "items": items}})
+}
+
+func placeDraft(t testing.TB, c *apitest.Client, draft string, version int) changed {
+	t.Helper()
+	return mutate(t, c, "placeOrder", map[string]any{"draft": map[string]any{"id": draft, "version": version}})
+}
+
+func moveOn(t testing.TB, c *apitest.Client, order string, version int, to string) changed {
+	t.Helper()
+	return mutate(t, c, "changeOrderStatus", map[string]any{"id": order, "version": version, "status": to})
 }
 
 // fingerprint is a hash of every row of a tenant, in whatever table has a

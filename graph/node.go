@@ -24,6 +24,15 @@ func (r *queryResolver) Node(ctx context.Context, given id.Any) (generated.Node,
 	if category, err := id.As[id.Category](given); err == nil && p.Role.Can(auth.PermissionCategoriesRead) {
 		return found(load(ctx, categoryLoader, category))
 	}
+	if customer, err := id.As[id.Customer](given); err == nil && p.Role.Can(auth.PermissionCustomersRead) {
+		return found(load(ctx, customerLoader, customer))
+	}
+	if order, err := id.As[id.Order](given); err == nil && p.Role.Can(auth.PermissionOrdersRead) {
+		return found(load(ctx, orderLoader, order))
+	}
+	if item, err := id.As[id.OrderItem](given); err == nil && p.Role.Can(auth.PermissionOrdersRead) {
+		return found(load(ctx, orderItemLoader, item))
+	}
 	if user, err := id.As[id.User](given); err == nil && p.Role.Can(auth.PermissionMembersRead) {
 		return found(load(ctx, userLoader, user))
 	}

@@ -35,11 +35,7 @@ func (r *queryResolver) Product(ctx context.Context, given id.Any) (*tenantsql.P
 }
 
 func (r *productResolver) Price(ctx context.Context, p *tenantsql.Product) (*scalar.Money, error) {
-	t, err := tenant.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return scalar.FromMinor(p.PriceMinor, t.Currency), nil
+	return money(ctx, p.PriceMinor)
 }
 
 func (r *productResolver) Category(ctx context.Context, p *tenantsql.Product) (*tenantsql.Category, error) {
@@ -267,6 +263,8 @@ func (r *Resolver) changeProduct(ctx context.Context, action string, check func(
 		err = fault.New(fault.Taken, "Another product has this SKU. Choose another.").At("sku")
 	case "products_category_id_fkey":
 		err = fault.New(fault.NotFound, "There is no such category.").At("categoryId")
+	case "order_items_product_id_fkey":
+		err = fault.New(fault.InUse, "This product stands in orders, and they are kept. Set its stock to 0 instead.").At("id")
 	}
 	if err != nil {
 		return nil, err

@@ -115,10 +115,10 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 }
 
 // refusedAs wants one user error of that code at that field.
-func refusedAs(t *testing.T, got changed, code, field string) {
+func refusedAs(t *testing.T, got changed, code string, field ...string) {
 	t.Helper()
-	want := []userError{{Field: []string{"input", field}, Code: code}}
-	if diff := cmp.Diff(want, got.UserErrors); diff != "" || got.Product != nil || got.Category != nil {
+	want := []userError{{Field: append([]string{"input"}, field...), Code: code}}
+	if diff := cmp.Diff(want, got.UserErrors); diff != "" || got.Product != nil || got.Category != nil || got.Customer != nil || got.Order != nil {
 		t.Errorf("want %s at %s and no entity: %s", code, field, diff)
 	}
 }

@@ -57,6 +57,12 @@ type (
 	categoryResolver                  struct{ *Resolver }
 	categoryConnectionResolver        struct{ *Resolver }
 	categoryProductConnectionResolver struct{ *Resolver }
+	customerResolver                  struct{ *Resolver }
+	customerConnectionResolver        struct{ *Resolver }
+	customerOrderConnectionResolver   struct{ *Resolver }
+	orderResolver                     struct{ *Resolver }
+	orderConnectionResolver           struct{ *Resolver }
+	orderItemResolver                 struct{ *Resolver }
 )
 
 // Query and the methods below are what gqlgen asks for.
@@ -96,3 +102,27 @@ func (r *Resolver) CategoryConnection() generated.CategoryConnectionResolver {
 func (r *Resolver) CategoryProductConnection() generated.CategoryProductConnectionResolver {
 	return &categoryProductConnectionResolver{r}
 }
+
+// Customer resolves fields of Customer.
+func (r *Resolver) Customer() generated.CustomerResolver { return &customerResolver{r} }
+
+// CustomerConnection resolves fields of CustomerConnection.
+func (r *Resolver) CustomerConnection() generated.CustomerConnectionResolver {
+	return &customerConnectionResolver{r}
+}
+
+// CustomerOrderConnection resolves fields of CustomerOrderConnection.
+func (r *Resolver) CustomerOrderConnection() generated.CustomerOrderConnectionResolver {
+	return &customerOrderConnectionResolver{r}
+}
+
+// Order resolves fields of Order.
+func (r *Resolver) Order() generated.OrderResolver { return &orderResolver{r} }
+
+// OrderConnection resolves fields of OrderConnection.
+func (r *Resolver) OrderConnection() generated.OrderConnectionResolver {
+	return &orderConnectionResolver{r}
+}
+
+// OrderItem resolves fields of OrderItem.
+func (r *Resolver) OrderItem() generated.OrderItemResolver { return &orderItemResolver{r} }

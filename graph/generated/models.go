@@ -55,6 +55,24 @@ type CategoryProductConnection struct {
 	Category id.Category `json:"-"`
 }
 
+// A step of an order.
+type ChangeOrderStatusInput struct {
+	// Which order.
+	ID id.Order `json:"id"`
+	// The version that was read. If the order has another by now, it stays where it is.
+	Version int32 `json:"version"`
+	// Where to. `PLACED` is reached by `placeOrder` alone.
+	Status OrderStatus `json:"status"`
+}
+
+// The order that was moved on, or the reasons why it was not.
+type ChangeOrderStatusPayload struct {
+	// The order as it is now.
+	Order *tenantsql.Order `json:"order,omitempty"`
+	// Why it was not moved on.
+	UserErrors []*UserError `json:"userErrors"`
+}
+
 // A category to be added.
 type CreateCategoryInput struct {
 	// The name, unique among the categories beside it, 1 to 200 characters.
@@ -68,6 +86,38 @@ type CreateCategoryPayload struct {
 	// The category.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not added.
+	UserErrors []*UserError `json:"userErrors"`
+}
+
+// A customer to be added.
+type CreateCustomerInput struct {
+	// The e-mail address, unique in this tenant, up to 254 characters.
+	Email string `json:"email"`
+	// The name, 1 to 200 characters.
+	Name string `json:"name"`
+}
+
+// The customer that was added, or the reasons why not.
+type CreateCustomerPayload struct {
+	// The customer.
+	Customer *tenantsql.Customer `json:"customer,omitempty"`
+	// Why the customer was not added.
+	UserErrors []*UserError `json:"userErrors"`
+}
+
+// An order to be written down.
+type CreateOrderInput struct {
+	// Who orders.
+	CustomerID id.Customer `json:"customerId"`
+	// The lines, 1 to 100, each of another product.
+	Items []*OrderItemInput `json:"items"`
+}
+
+// The draft that was written down, or the reasons why it was not.
+type CreateOrderPayload struct {
+	// The draft.
+	Order *tenantsql.Order `json:"order,omitempty"`
+	// Why it was not written down.
 	UserErrors []*UserError `json:"userErrors"`
 }
 
@@ -95,6 +145,40 @@ type CreateProductPayload struct {
 	UserErrors []*UserError `json:"userErrors"`
 }
 
+// A page of customers.
+type CustomerConnection struct {
+	// The customers of the page with their cursors.
+	Edges []*CustomerEdge `json:"edges"`
+	// The customers of the page.
+	Nodes []*tenantsql.Customer `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many customers there are in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+}
+
+// A customer in a page.
+type CustomerEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The customer.
+	Node *tenantsql.Customer `json:"node"`
+}
+
+// A page of the orders of one customer.
+type CustomerOrderConnection struct {
+	// The orders of the page with their cursors.
+	Edges []*OrderEdge `json:"edges"`
+	// The orders of the page.
+	Nodes []*tenantsql.Order `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many orders there are of the customer in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+	// Whose orders totalCount counts.
+	Customer id.Customer `json:"-"`
+}
+
 // A range of decimal numbers, both ends included.
 type DecimalRange struct {
 	// At least this.
@@ -116,6 +200,22 @@ type DeleteCategoryPayload struct {
 	// The category as it was.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not removed.
+	UserErrors []*UserError `json:"userErrors"`
+}
+
+// A customer to be removed.
+type DeleteCustomerInput struct {
+	// Which customer.
+	ID id.Customer `json:"id"`
+	// The version that was read. If the customer has another by now, nothing is removed.
+	Version int32 `json:"version"`
+}
+
+// The customer that was removed, or the reasons why not.
+type DeleteCustomerPayload struct {
+	// The customer as it was.
+	Customer *tenantsql.Customer `json:"customer,omitempty"`
+	// Why the customer was not removed.
 	UserErrors []*UserError `json:"userErrors"`
 }
 
@@ -159,6 +259,44 @@ type MemberEdge struct {
 type Mutation struct {
 }
 
+// A page of orders.
+type OrderConnection struct {
+	// The orders of the page with their cursors.
+	Edges []*OrderEdge `json:"edges"`
+	// The orders of the page.
+	Nodes []*tenantsql.Order `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many orders the filter lets pass in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+	// What totalCount counts by.
+	Filter *tenantsql.CountOrdersParams `json:"-"`
+}
+
+// An order in a page.
+type OrderEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The order.
+	Node *tenantsql.Order `json:"node"`
+}
+
+// Conditions on orders. All that are given must hold.
+type OrderFilter struct {
+	// In this status.
+	Status graphql.Omittable[*OrderStatus] `json:"status,omitempty"`
+	// Of this customer.
+	CustomerID graphql.Omittable[*id.Customer] `json:"customerId,omitempty"`
+}
+
+// A line of an order.
+type OrderItemInput struct {
+	// What is ordered.
+	ProductID id.Product `json:"productId"`
+	// How many, 1 to 1,000,000.
+	Quantity int32 `json:"quantity"`
+}
+
 // What lies beyond a page.
 type PageInfo struct {
 	// Whether there is more after the page.
@@ -169,6 +307,30 @@ type PageInfo struct {
 	StartCursor *string `json:"startCursor,omitempty"`
 	// The cursor of the last entry, null where the page is empty.
 	EndCursor *string `json:"endCursor,omitempty"`
+}
+
+// A draft to be placed.
+type PlaceDraftInput struct {
+	// Which draft.
+	ID id.Order `json:"id"`
+	// The version that was read. If the order has another by now, nothing is placed.
+	Version int32 `json:"version"`
+}
+
+// What is to be placed: exactly one of the two.
+type PlaceOrderInput struct {
+	// A draft that was written down before.
+	Draft graphql.Omittable[*PlaceDraftInput] `json:"draft,omitempty"`
+	// An order that is written down and placed in one go.
+	Order graphql.Omittable[*CreateOrderInput] `json:"order,omitempty"`
+}
+
+// The order that was placed, or the reasons why it was not.
+type PlaceOrderPayload struct {
+	// The order as it is now.
+	Order *tenantsql.Order `json:"order,omitempty"`
+	// Why it was not placed.
+	UserErrors []*UserError `json:"userErrors"`
 }
 
 // A page of products.
@@ -291,6 +453,18 @@ type SignOutPayload struct {
 	UserErrors []*UserError `json:"userErrors"`
 }
 
+// What is in a tenant, counted at the moment of the request.
+type TenantStats struct {
+	// How many products there are.
+	Products int32 `json:"products"`
+	// How many customers there are.
+	Customers int32 `json:"customers"`
+	// How many orders there are, whatever their status.
+	Orders int32 `json:"orders"`
+	// The total of all orders that were placed and not cancelled.
+	Revenue *scalar.Money `json:"revenue"`
+}
+
 // A condition on text. Upper and lower case are the same.
 type TextFilter struct {
 	// Holds this somewhere, 1 to 200 characters.
@@ -314,6 +488,26 @@ type UpdateCategoryPayload struct {
 	// The category as it is now.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not changed.
+	UserErrors []*UserError `json:"userErrors"`
+}
+
+// A change of a customer.
+type UpdateCustomerInput struct {
+	// Which customer.
+	ID id.Customer `json:"id"`
+	// The version that was read. If the customer has another by now, nothing is changed.
+	Version int32 `json:"version"`
+	// The e-mail address, unique in this tenant, up to 254 characters.
+	Email graphql.Omittable[*string] `json:"email,omitempty"`
+	// The name, 1 to 200 characters.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+}
+
+// The customer that was changed, or the reasons why not.
+type UpdateCustomerPayload struct {
+	// The customer as it is now.
+	Customer *tenantsql.Customer `json:"customer,omitempty"`
+	// Why the customer was not changed.
 	UserErrors []*UserError `json:"userErrors"`
 }
 
@@ -413,6 +607,76 @@ func (e OrderDirection) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// Where an order stands: `DRAFT` → `PLACED` → `PAID` → `SHIPPED` → `DELIVERED`, and `CANCELLED` from each but the last.
+type OrderStatus string
+
+const (
+	// It is written down and nothing more.
+	OrderStatusDraft OrderStatus = "DRAFT"
+	// It has a number and fixed prices, and its products are taken from stock.
+	OrderStatusPlaced OrderStatus = "PLACED"
+	// It is paid.
+	OrderStatusPaid OrderStatus = "PAID"
+	// It is on its way.
+	OrderStatusShipped OrderStatus = "SHIPPED"
+	// It has arrived. This is final.
+	OrderStatusDelivered OrderStatus = "DELIVERED"
+	// It is called off. This is final.
+	OrderStatusCancelled OrderStatus = "CANCELLED"
+)
+
+var AllOrderStatus = []OrderStatus{
+	OrderStatusDraft,
+	OrderStatusPlaced,
+	OrderStatusPaid,
+	OrderStatusShipped,
+	OrderStatusDelivered,
+	OrderStatusCancelled,
+}
+
+func (e OrderStatus) IsValid() bool {
+	switch e {
+	case OrderStatusDraft, OrderStatusPlaced, OrderStatusPaid, OrderStatusShipped, OrderStatusDelivered, OrderStatusCancelled:
+		return true
+	}
+	return false
+}
+
+func (e OrderStatus) String() string {
+	return string(e)
+}
+
+func (e *OrderStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OrderStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OrderStatus", str)
+	}
+	return nil
+}
+
+func (e OrderStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OrderStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OrderStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What products can be ordered by. Equal ones are ordered by id.
 type ProductOrderField string
 
@@ -490,6 +754,10 @@ const (
 	UserErrorCodeStaleVersion UserErrorCode = "STALE_VERSION"
 	// Something else still refers to it.
 	UserErrorCodeInUse UserErrorCode = "IN_USE"
+	// Fewer are in stock than were asked for.
+	UserErrorCodeOutOfStock UserErrorCode = "OUT_OF_STOCK"
+	// The status of the entity does not allow it.
+	UserErrorCodeWrongStatus UserErrorCode = "WRONG_STATUS"
 	// The e-mail address, password or refresh token is not right.
 	UserErrorCodeBadCredentials UserErrorCode = "BAD_CREDENTIALS"
 	// The person is a member of several tenants and named none.
@@ -505,6 +773,8 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeTaken,
 	UserErrorCodeStaleVersion,
 	UserErrorCodeInUse,
+	UserErrorCodeOutOfStock,
+	UserErrorCodeWrongStatus,
 	UserErrorCodeBadCredentials,
 	UserErrorCodeTenantRequired,
 	UserErrorCodeTenantSuspended,
@@ -512,7 +782,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeNotFound, UserErrorCodeInvalid, UserErrorCodeConflict, UserErrorCodeTaken, UserErrorCodeStaleVersion, UserErrorCodeInUse, UserErrorCodeBadCredentials, UserErrorCodeTenantRequired, UserErrorCodeTenantSuspended:
+	case UserErrorCodeNotFound, UserErrorCodeInvalid, UserErrorCodeConflict, UserErrorCodeTaken, UserErrorCodeStaleVersion, UserErrorCodeInUse, UserErrorCodeOutOfStock, UserErrorCodeWrongStatus, UserErrorCodeBadCredentials, UserErrorCodeTenantRequired, UserErrorCodeTenantSuspended:
 		return true
 	}
 	return false

@@ -31,6 +31,10 @@ const (
 	PermissionProductsWrite   Permission = "PRODUCTS_WRITE"
 	PermissionCategoriesRead  Permission = "CATEGORIES_READ"
 	PermissionCategoriesWrite Permission = "CATEGORIES_WRITE"
+	PermissionCustomersRead   Permission = "CUSTOMERS_READ"
+	PermissionCustomersWrite  Permission = "CUSTOMERS_WRITE"
+	PermissionOrdersRead      Permission = "ORDERS_READ"
+	PermissionOrdersWrite     Permission = "ORDERS_WRITE"
 	PermissionMembersRead     Permission = "MEMBERS_READ"
 	PermissionMembersWrite    Permission = "MEMBERS_WRITE"
 	PermissionTenantRead      Permission = "TENANT_READ"
@@ -43,24 +47,32 @@ var granted = map[Role][]Permission{
 	RoleOwner: {
 		PermissionProductsRead, PermissionProductsWrite,
 		PermissionCategoriesRead, PermissionCategoriesWrite,
+		PermissionCustomersRead, PermissionCustomersWrite,
+		PermissionOrdersRead, PermissionOrdersWrite,
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead, PermissionTenantWrite,
 	},
 	RoleAdmin: {
 		PermissionProductsRead, PermissionProductsWrite,
 		PermissionCategoriesRead, PermissionCategoriesWrite,
+		PermissionCustomersRead, PermissionCustomersWrite,
+		PermissionOrdersRead, PermissionOrdersWrite,
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead,
 	},
 	RoleMember: {
 		PermissionProductsRead, PermissionProductsWrite,
 		PermissionCategoriesRead, PermissionCategoriesWrite,
+		PermissionCustomersRead, PermissionCustomersWrite,
+		PermissionOrdersRead, PermissionOrdersWrite,
 		PermissionMembersRead,
 		PermissionTenantRead,
 	},
 	RoleViewer: {
 		PermissionProductsRead,
 		PermissionCategoriesRead,
+		PermissionCustomersRead,
+		PermissionOrdersRead,
 		PermissionMembersRead,
 		PermissionTenantRead,
 	},

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -388,18 +387,10 @@ func createUser(ctx context.Context, q *controlsql.Queries, email, name, hash st
 	return user, q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: user, PasswordHash: hash})
 }
 
-// cleanEmail takes in an address: RFC 5321's 254 characters at most, in lower
-// case, with a domain.
+// cleanEmail takes in an address in lower case.
 func cleanEmail(s string) (string, error) {
-	s, err := text.Line("The e-mail address", s, 3, 254)
-	if err != nil {
-		return "", fault.At(err, "email")
-	}
-	parsed, err := mail.ParseAddress(s)
-	if err != nil || parsed.Address != s || parsed.Name != "" || strings.ContainsAny(s, " \"<>") {
-		return "", fault.New(fault.Invalid, "This is not an e-mail address. It looks like name@company.example.").At("email")
-	}
-	return strings.ToLower(s), nil
+	s, err := text.Email(s)
+	return strings.ToLower(s), fault.At(err, "email")
 }
 
 func hasNUL(s string) bool { return strings.ContainsRune(s, 0) }

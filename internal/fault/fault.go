@@ -22,6 +22,8 @@ const (
 	Taken         Code = "TAKEN"         // a unique value is in use in this tenant
 	StaleVersion  Code = "STALE_VERSION" // the entity changed since the caller read it
 	InUse         Code = "IN_USE"        // something else still refers to it
+	OutOfStock    Code = "OUT_OF_STOCK"  // fewer are there than were asked for
+	WrongStatus   Code = "WRONG_STATUS"  // the status of the entity does not allow it
 	BadCredential Code = "BAD_CREDENTIALS"
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
 )

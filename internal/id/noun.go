@@ -3,26 +3,41 @@ package id
 import "io"
 
 type (
-	product  struct{}
-	category struct{}
-	user     struct{}
-	member   struct{}
-	session  struct{}
-	event    struct{}
+	product   struct{}
+	category  struct{}
+	customer  struct{}
+	order     struct{}
+	orderItem struct{}
+	user      struct{}
+	member    struct{}
+	session   struct{}
+	event     struct{}
 )
 
-func (product) Prefix() string  { return "prod" }
-func (category) Prefix() string { return "cat" }
-func (user) Prefix() string     { return "user" }
-func (member) Prefix() string   { return "mem" }
-func (session) Prefix() string  { return "sess" }
-func (event) Prefix() string    { return "evt" }
+func (product) Prefix() string   { return "prod" }
+func (category) Prefix() string  { return "cat" }
+func (customer) Prefix() string  { return "cust" }
+func (order) Prefix() string     { return "ord" }
+func (orderItem) Prefix() string { return "item" }
+func (user) Prefix() string      { return "user" }
+func (member) Prefix() string    { return "mem" }
+func (session) Prefix() string   { return "sess" }
+func (event) Prefix() string     { return "evt" }
 
 // Product is the id of a product, prod_….
 type Product struct{ Of[product] }
 
 // Category is the id of a category, cat_….
 type Category struct{ Of[category] }
+
+// Customer is the id of a customer, cust_….
+type Customer struct{ Of[customer] }
+
+// Order is the id of an order, ord_….
+type Order struct{ Of[order] }
+
+// OrderItem is the id of a line of an order, item_….
+type OrderItem struct{ Of[orderItem] }
 
 // User is the id of a person, user_…. A person is the same in every tenant.
 type User struct{ Of[user] }
@@ -41,6 +56,15 @@ func NewProduct() Product { return Product{From[product](New())} }
 
 // NewCategory makes an id.
 func NewCategory() Category { return Category{From[category](New())} }
+
+// NewCustomer makes an id.
+func NewCustomer() Customer { return Customer{From[customer](New())} }
+
+// NewOrder makes an id.
+func NewOrder() Order { return Order{From[order](New())} }
+
+// NewOrderItem makes an id.
+func NewOrderItem() OrderItem { return OrderItem{From[orderItem](New())} }
 
 // NewUser makes an id.
 func NewUser() User { return User{From[user](New())} }
@@ -65,6 +89,24 @@ func (v Category) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *Category) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v Customer) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Customer) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v Order) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Order) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v OrderItem) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *OrderItem) UnmarshalGQL(from any) error { return v.read(from) }
 
 // MarshalGQL writes the public form.
 func (v User) MarshalGQL(w io.Writer) { v.write(w) }

@@ -32,6 +32,8 @@ select 'key.primary' as "check", 'error' as severity, t.object,
 from tenant_tables as t
 left join pg_constraint as k on k.conrelid = t.oid and k.contype = 'p'
 where t.relkind <> 'f'
+  -- The tenant alone is the key of what each tenant has one row of.
+  and k.conkey is distinct from array[t.tenant_attnum]
   and k.conkey is distinct from array[t.tenant_attnum, (select a.attnum from pg_attribute as a where a.attrelid = t.oid and a.attname = 'id' and not a.attisdropped)]
 union all
 select 'key.unique', 'error', i.index,

@@ -4,6 +4,7 @@
 package text
 
 import (
+	"net/mail"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,6 +28,22 @@ func Line(label, s string, minimum, maximum int) (string, error) {
 func Block(label, s string, minimum, maximum int) (string, error) {
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	return take(label, s, minimum, maximum, func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) })
+}
+
+// Email takes in an address as it is written: the 254 characters of RFC 5321 at
+// most, with a domain.
+//
+// Errors: fault.Invalid.
+func Email(s string) (string, error) {
+	s, err := Line("The e-mail address", s, 3, 254)
+	if err != nil {
+		return "", err
+	}
+	parsed, err := mail.ParseAddress(s)
+	if err != nil || parsed.Address != s || parsed.Name != "" || strings.ContainsAny(s, " \"<>") {
+		return "", fault.New(fault.Invalid, "This is not an e-mail address. It looks like name@company.example.")
+	}
+	return s, nil
 }
 
 func take(label, s string, minimum, maximum int, refused func(rune) bool) (string, error) {

@@ -24,6 +24,18 @@ type Category struct {
 	UpdatedAt time.Time
 }
 
+type Customer struct {
+	TenantID  tenant.ID
+	ID        id.Customer
+	Email     string
+	EmailKey  string
+	Name      string
+	Version   int32
+	CreatedBy id.User
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type Event struct {
 	TenantID   tenant.ID
 	ID         id.Event
@@ -35,6 +47,31 @@ type Event struct {
 	EntityID   uuid.UUID
 	RequestID  string
 	Data       json.RawMessage
+}
+
+type Order struct {
+	TenantID   tenant.ID
+	ID         id.Order
+	Number     *int32
+	CustomerID id.Customer
+	Status     string
+	TotalMinor int64
+	PlacedBy   *id.User
+	PlacedAt   *time.Time
+	Version    int32
+	CreatedBy  id.User
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+type OrderItem struct {
+	TenantID       tenant.ID
+	ID             id.OrderItem
+	OrderID        id.Order
+	ProductID      id.Product
+	Position       int32
+	Quantity       int32
+	UnitPriceMinor int64
 }
 
 type Product struct {

@@ -71,7 +71,9 @@ func takesTenant(method reflect.Type) string {
 // things are what a caller can name, all of one tenant, or of none.
 type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
-	SKU, Name, Slug, Refresh                              string
+	Spare, Sold                                           string // a product besides, and one that stands in orders
+	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
+	SKU, Name, Slug, Refresh, CustomerEmail               string
 	Cursors                                               map[string]string // by list, and list:last
 }
 
@@ -87,6 +89,10 @@ const inventory = `{
 	viewer { user { id } tenant { id } }
 	members: members(first: 1) { edges { cursor node { id } } }
 	membersLast: members(last: 1) { edges { cursor } }
+	customers: customers(first: 1) { edges { cursor } }
+	customersLast: customers(last: 1) { edges { cursor } }
+	orders: orders(first: 1) { edges { cursor node { items { id } } } }
+	ordersLast: orders(last: 1) { edges { cursor } }
 	categories: categories(first: 1) { edges { cursor } }
 	categoriesLast: categories(last: 1) { edges { cursor } }
 	created: products(first: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
@@ -108,6 +114,15 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 	for i := range 4 {
 		r.Product = addProduct(t, r.Client, fmt.Sprintf("%s-%d", r.mark, i), fmt.Sprintf("Product %s %d", r.mark, i), r.Category).ID
 	}
+	r.CustomerEmail = r.mark + "@tests.example"
+	r.Customer = addCustomer(t, r.Client, r.CustomerEmail)
+	r.Idle = addCustomer(t, r.Client, "idle-"+r.CustomerEmail)
+	r.Spare = addProduct(t, r.Client, r.mark+"-spare", "Spare "+r.mark, "").ID
+	r.Sold = addProduct(t, r.Client, r.mark+"-sold", "Sold "+r.mark, "").ID
+	place(t, r.Client, r.Customer, item(r.Sold, 1))
+	r.Draft = addOrder(t, r.Client, r.Customer, item(r.Sold, 1)).ID
+	placed := place(t, r.Client, r.Customer, item(r.Sold, 1)).Order
+	r.Order, r.Item = placed.ID, placed.Items[0].ID
 	var got map[string]json.RawMessage
 	r.Must(t, inventory, nil, &got)
 	var viewer struct{ User struct{ ID string } }
@@ -151,7 +166,10 @@ func nowhere(t testing.TB, b things) things {
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
 		User: id.NewUser().String(), Membership: id.NewMember().String(), TenantID: tenant.NewID().String(),
-		SKU: slug[len(slug)-10:] + "-0", Name: "Spare " + slug[len(slug)-10:], Slug: slug,
+		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
+		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
+		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
+		SKU:           slug[len(slug)-10:] + "-0", Name: "Spare " + slug[len(slug)-10:], Slug: slug,
 		Refresh: "chr_" + strings.Repeat("A", 43), Cursors: make(map[string]string),
 	}
 	for list, cursor := range b.Cursors {
@@ -195,24 +213,28 @@ func naming(name string, pick func(things) any) func(*resident, things) map[stri
 
 func cursorOf(list string) func(*resident, things) map[string]any {
 	return func(own *resident, x things) map[string]any {
-		return map[string]any{"own": own.Category, "cursor": x.Cursors[list]}
+		return map[string]any{"own": own.Category, "customer": own.Customer, "cursor": x.Cursors[list]}
 	}
 }
 
 const (
 	anyNode = `query($id: ID!) { node(id: $id) { __typename id ... on Product { name sku createdBy { email } category { name } } ... on Category { name products { nodes { name } } }
-		... on User { email displayName } ... on Member { role user { email } } ... on Tenant { slug name } } }`
+		... on Customer { email orders { nodes { items { product { name } } } } ordersCount lifetimeValue { amount } } ... on Order { number status total { amount } customer { email } items { product { name } } placedBy { email } }
+		... on OrderItem { quantity product { name } amount { amount } } ... on User { email displayName } ... on Member { role user { email } } ... on Tenant { slug name } } }`
 	userErrors = ` userErrors { field message code } `
 )
 
 func operations() []operation {
 	product := naming("id", func(x things) any { return x.Product })
 	category := naming("id", func(x things) any { return x.Category })
+	customer := naming("id", func(x things) any { return x.Customer })
+	order := naming("id", func(x things) any { return x.Order })
+	draft := naming("id", func(x things) any { return x.Draft })
 	ownMark := func(own *resident) string { return own.mark }
 	return []operation{
 		{name: "viewer", document: `{ viewer { user { id email displayName } role permissions tenant { id slug name } } }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
-		{name: "tenant", document: `{ tenant { id slug name status currencyCode createdAt } }`,
+		{name: "tenant", document: `{ tenant { id slug name status currencyCode createdAt stats { products customers orders revenue { amount } } } }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
 		{name: "node of a product", document: anyNode, variables: product, hit: ownMark},
 		{name: "node of a category", document: anyNode, variables: category, hit: ownMark},
@@ -238,6 +260,21 @@ func operations() []operation {
 			variables: cursorOf("created"), hit: ownMark, free: true},
 		{name: "categories after", document: `query($cursor: String) { categories(after: $cursor) { nodes { name createdBy { email } } totalCount } }`, variables: cursorOf("categories"), hit: ownMark, free: true},
 		{name: "categories before", document: `query($cursor: String) { categories(last: 9, before: $cursor) { nodes { name } totalCount } }`, variables: cursorOf("categoriesLast"), hit: ownMark, free: true},
+
+		{name: "node of a customer", document: anyNode, variables: customer, hit: ownMark},
+		{name: "node of an order", document: anyNode, variables: order, hit: ownMark},
+		{name: "node of a line", document: anyNode, variables: naming("id", func(x things) any { return x.Item }), hit: ownMark},
+		{name: "customer", document: `query($id: ID!) { customer(id: $id) { id email name version ordersCount lifetimeValue { amount } orders { nodes { number } totalCount } createdBy { email } } }`, variables: customer, hit: ownMark},
+		{name: "customers after", document: `query($cursor: String) { customers(after: $cursor) { nodes { email ordersCount createdBy { email } } totalCount } }`, variables: cursorOf("customers"), hit: ownMark, free: true},
+		{name: "customers before", document: `query($cursor: String) { customers(last: 9, before: $cursor) { nodes { email } totalCount } }`, variables: cursorOf("customersLast"), hit: ownMark, free: true},
+		{name: "customer.orders after", document: `query($customer: ID!, $cursor: String) { customer(id: $customer) { orders(first: 5, after: $cursor) { nodes { items { product { name } } } totalCount } } }`,
+			variables: cursorOf("orders"), hit: ownMark, free: true},
+		{name: "customer.orders before", document: `query($customer: ID!, $cursor: String) { customer(id: $customer) { orders(last: 5, before: $cursor) { nodes { items { product { name } } } totalCount } } }`,
+			variables: cursorOf("ordersLast"), hit: ownMark, free: true},
+		{name: "order", document: `query($id: ID!) { order(id: $id) { id number customer { email } items { product { name category { name } } } } }`, variables: order, hit: ownMark},
+		{name: "orders after", document: `query($cursor: String) { orders(first: 5, after: $cursor) { nodes { number customer { email } } totalCount } }`, variables: cursorOf("orders"), hit: ownMark, free: true},
+		{name: "orders before", document: `query($cursor: String) { orders(last: 5, before: $cursor) { nodes { number customer { email } } totalCount } }`, variables: cursorOf("ordersLast"), hit: ownMark, free: true},
+		{name: "orders of a customer", document: `query($id: ID) { orders(filter: {customerId: $id, status: PLACED}) { nodes { number customer { email } } totalCount } }`, variables: customer, hit: ownMark},
 
 		{name: "signIn to a tenant", document: `mutation($slug: String, $email: String!) { signIn(input: {tenant: $slug, email: $email, password: "` + apitest.Password + `"}) { session { accessToken } memberships { role tenant { slug } }` + userErrors + `} }`,
 			variables: func(own *resident, x things) map[string]any {
@@ -283,6 +320,54 @@ func operations() []operation {
 			variables: category, hit: says(`"INVALID"`)},
 		{name: "deleteCategory", document: `mutation($id: ID!) { deleteCategory(input: {id: $id, version: 1}) { category { name }` + userErrors + `} }`,
 			variables: category, hit: says(`"IN_USE"`)},
+		{name: "deleteProduct that was sold", document: `mutation($id: ID!) { deleteProduct(input: {id: $id, version: 3}) { product { name }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Sold }), hit: says(`"IN_USE"`)},
+
+		{name: "createCustomer of an address", document: `mutation($email: String!) { createCustomer(input: {email: $email, name: "New"}) { customer { name }` + userErrors + `} }`,
+			variables: naming("email", func(x things) any { return x.CustomerEmail }), hit: says(`"TAKEN"`)},
+		{name: "updateCustomer", document: `mutation($id: ID!) { updateCustomer(input: {id: $id, version: 1, name: "Changed"}) { customer { email }` + userErrors + `} }`,
+			variables: customer, hit: ownMark},
+		{name: "updateCustomer of another version", document: `mutation($id: ID!) { updateCustomer(input: {id: $id, version: 7}) { customer { email }` + userErrors + `} }`,
+			variables: customer, hit: says(`"STALE_VERSION"`)},
+		{name: "updateCustomer to an address", document: `mutation($own: ID!, $version: Int!, $email: String) { updateCustomer(input: {id: $own, version: $version, email: $email}) { customer { name }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				own.changes++
+				return map[string]any{"own": own.Idle, "version": own.changes, "email": x.CustomerEmail}
+			}, hit: says(`"TAKEN"`)},
+		{name: "deleteCustomer", document: `mutation($id: ID!) { deleteCustomer(input: {id: $id, version: 1}) { customer { email }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Idle }), hit: ownMark},
+		{name: "deleteCustomer with orders", document: `mutation($id: ID!) { deleteCustomer(input: {id: $id, version: 1}) { customer { email }` + userErrors + `} }`,
+			variables: customer, hit: says(`"IN_USE"`)},
+		{name: "createOrder of a customer", document: `mutation($id: ID!, $own: ID!) { createOrder(input: {customerId: $id, items: [{productId: $own, quantity: 1}]}) { order { customer { email } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Product, "id": x.Customer}
+			}, hit: ownMark},
+		{name: "createOrder of a product", document: `mutation($id: ID!, $own: ID!, $first: ID!) { createOrder(input: {customerId: $own, items: [{productId: $first, quantity: 1}, {productId: $id, quantity: 1}]}) { order { items { product { name } } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Customer, "first": own.Spare, "id": x.Product}
+			}, hit: ownMark},
+		{name: "placeOrder of a customer", document: `mutation($id: ID!, $own: ID!) { placeOrder(input: {order: {customerId: $id, items: [{productId: $own, quantity: 1}]}}) { order { customer { email } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Spare, "id": x.Customer}
+			}, hit: ownMark},
+		{name: "placeOrder of a product", document: `mutation($id: ID!, $own: ID!) { placeOrder(input: {order: {customerId: $own, items: [{productId: $id, quantity: 1}]}}) { order { items { product { name } } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Customer, "id": x.Product}
+			}, hit: ownMark},
+		{name: "placeOrder of a product that is short", document: `mutation($id: ID!, $own: ID!) { placeOrder(input: {order: {customerId: $own, items: [{productId: $id, quantity: 1000}]}}) { order { items { product { name } } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"own": own.Customer, "id": x.Product}
+			}, hit: says(`"OUT_OF_STOCK"`)},
+		{name: "placeOrder of a draft", document: `mutation($id: ID!) { placeOrder(input: {draft: {id: $id, version: 1}}) { order { number customer { email } }` + userErrors + `} }`,
+			variables: draft, hit: ownMark},
+		{name: "placeOrder of a draft of another version", document: `mutation($id: ID!) { placeOrder(input: {draft: {id: $id, version: 7}}) { order { number }` + userErrors + `} }`,
+			variables: draft, hit: says(`"STALE_VERSION"`)},
+		{name: "placeOrder of what is placed", document: `mutation($id: ID!) { placeOrder(input: {draft: {id: $id, version: 2}}) { order { number }` + userErrors + `} }`,
+			variables: order, hit: says(`"WRONG_STATUS"`)},
+		{name: "changeOrderStatus", document: `mutation($id: ID!) { changeOrderStatus(input: {id: $id, version: 2, status: CANCELLED}) { order { customer { email } }` + userErrors + `} }`,
+			variables: order, hit: ownMark},
+		{name: "changeOrderStatus to what is not next", document: `mutation($id: ID!) { changeOrderStatus(input: {id: $id, version: 2, status: DELIVERED}) { order { number }` + userErrors + `} }`,
+			variables: order, hit: says(`"WRONG_STATUS"`)},
 	}
 }
 
@@ -294,6 +379,8 @@ var text = map[string]string{
 	"UpdateProductInput.name":         "not unique",
 	"UpdateProductInput.description":  "not unique",
 	"UpdateCategoryInput.name":        "as CreateCategoryInput.name",
+	"CreateCustomerInput.name":        "not unique",
+	"UpdateCustomerInput.name":        "not unique",
 	"SignInInput.email":               "a person is no tenant's; the tests of auth compare unknown addresses",
 	"SignInInput.password":            "a secret",
 	"SignOutInput.clientMutationId":   "returned as it is",
@@ -388,12 +475,12 @@ func TestNoOperationIsLeftOut(t *testing.T) {
 func TestLeftOutOperationsAreFound(t *testing.T) {
 	t.Parallel()
 	source := commonhold.Schema + `
-		extend type Query { order(id: ID!): Product @authenticated }
+		extend type Query { shipment(id: ID!): Product @authenticated }
 		extend type Mutation { renameMember(input: RenameMemberInput!): SignOutPayload @authenticated }
 		extend input ProductFilter { createdBy: ID }
 		extend type Product { related(like: ID!): Product }
 		input RenameMemberInput { member: ID!, names: [String!] }`
-	want := []string{"Mutation.renameMember", "Product.related.like", "ProductFilter.createdBy", "Query.order", "Query.order.id", "RenameMemberInput.member", "RenameMemberInput.names"}
+	want := []string{"Mutation.renameMember", "Product.related.like", "ProductFilter.createdBy", "Query.shipment", "Query.shipment.id", "RenameMemberInput.member", "RenameMemberInput.names"}
 	missing := uncovered(t, commonhold.Schema, operations()) // TestNoOperationIsLeftOut says which
 	found := slices.DeleteFunc(uncovered(t, source, operations()), func(s string) bool { return slices.Contains(missing, s) })
 	if diff := cmp.Diff(want, found); diff != "" {
@@ -422,7 +509,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
 	super := admin(t)
 	before := fingerprint(t, super, b.Tenant.ID)
-	for _, table := range []string{"shared.products", "shared.categories", "shared.events", "control.memberships", "gate.tenant_doors"} {
+	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.memberships", "gate.tenant_doors"} {
 		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
 			t.Fatalf("no rows of %s to watch over: %v", table, before)
 		}

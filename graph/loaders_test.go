@@ -19,7 +19,7 @@ import (
 )
 
 // wideTenant has 120 leaf categories, each with six products and one of ten parents, by
-// two people.
+// two people; and 120 customers, each with three orders of two lines.
 func wideTenant(t *testing.T, api *apitest.API) *apitest.Client {
 	t.Helper()
 	c := api.NewTenant(t)
@@ -64,6 +64,34 @@ func wideTenant(t *testing.T, api *apitest.API) *apitest.Client {
 				return err
 			}
 		}
+		customers := tenantsql.ImportCustomersParams{TenantID: c.Tenant.ID, CreatedBy: people[0]}
+		orders := tenantsql.ImportOrdersParams{TenantID: c.Tenant.ID, CreatedBy: &people[1]}
+		items := tenantsql.ImportOrderItemsParams{TenantID: c.Tenant.ID}
+		for i := range 120 {
+			email := fmt.Sprintf("%d@tests.example", i)
+			customers.Ids, customers.Emails = append(customers.Ids, id.New()), append(customers.Emails, email)
+			customers.Names, customers.CreatedAts = append(customers.Names, "Customer"), append(customers.CreatedAts, time.Now())
+			for n := range 3 {
+				order := id.New()
+				orders.Ids, orders.Numbers = append(orders.Ids, order), append(orders.Numbers, int32(3*i+n+1)) //nolint:gosec // small
+				orders.EmailKeys, orders.Statuses = append(orders.EmailKeys, email), append(orders.Statuses, "PLACED")
+				orders.TotalsMinor, orders.PlacedAts = append(orders.TotalsMinor, 5), append(orders.PlacedAts, time.Now())
+				for line := range 2 {
+					items.Ids, items.OrderIds = append(items.Ids, id.New()), append(items.OrderIds, order)
+					items.Skus, items.Positions = append(items.Skus, fmt.Sprintf("%d-%d-%d", line, i/2, n)), append(items.Positions, int32(line)+1) //nolint:gosec // small
+					items.Quantities, items.UnitPricesMinor = append(items.Quantities, 1), append(items.UnitPricesMinor, int64(n))
+				}
+			}
+		}
+		if n, err := q.ImportCustomers(ctx, customers); err != nil || n != 120 {
+			return fmt.Errorf("%d customers: %w", n, err)
+		}
+		if n, err := q.ImportOrders(ctx, orders); err != nil || n != 360 {
+			return fmt.Errorf("%d orders: %w", n, err)
+		}
+		if n, err := q.ImportOrderItems(ctx, items); err != nil || n != 720 {
+			return fmt.Errorf("%d lines: %w", n, err)
+		}
 		return nil
 	})
 	if err != nil {
@@ -93,6 +121,13 @@ func TestStatementsAreCounted(t *testing.T) {
 		{`{ categories(first: N) { nodes { products(first: 5) { nodes { id } } } } }`, 2},
 		{`{ categories(first: N) { nodes { products(first: 5) { nodes { createdBy { id } category { name } } } } } }`, 4},
 		{`{ categories(first: N) { nodes { parent { id } createdBy { id } products(first: 5) { totalCount nodes { id } } } totalCount } }`, 6},
+		// Four levels: customers, their orders, the lines of those, their products and the categories of these.
+		{`{ customers(first: N) { nodes { orders(first: 2) { nodes { items { product { category { id } } } } } } } }`, 5},
+		{`{ customers(first: N) { nodes { ordersCount lifetimeValue { amount } orders(first: 2) { totalCount nodes { id } } } totalCount } }`, 4},
+		{`{ customers(first: N) { nodes { createdBy { id } orders(last: 2) { totalCount } } } }`, 4},
+		{`{ orders(first: N) { nodes { customer { id } placedBy { id } createdBy { id } items { id amount { amount } } } totalCount } }`, 5},
+		{`{ orders(first: N, filter: {status: PLACED}) { nodes { items { product { id } } } } }`, 3},
+		{`{ tenant { stats { products customers orders revenue { amount } } } }`, 1},
 		// Two shapes of page are two statements: of the same level, but not the same question.
 		{`{ categories(first: N) { nodes { products(first: 5) { nodes { id } } oldest: products(last: 2) { nodes { id } } } } }`, 3},
 		// Every time zone is the same moment.

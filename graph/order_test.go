@@ -644,3 +644,55 @@ func TestOrdersAreFilteredAndPaged(t *testing.T) {
 		}
 	}
 }
+
+// What an auditor asks: who did what to which order, and what it did to the stock.
+func TestOrdersAreRecorded(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	c := api.NewTenant(t)
+	writer := c.Member(t, auth.RoleMember)
+	super := admin(t)
+	actor := columnOne[string](t, super, `select id::text from control.users where email = $1`, writer.Email)
+	product := goods(t, c, "one", 10, "2.00")
+	seen := len(events(t, super, c.Tenant.ID))
+	line := map[string]any{"product": product, "quantity": 3.0, "unit_price_minor": 200.0}
+	type data = map[string]any
+	is := func(want ...recorded) {
+		t.Helper()
+		all := events(t, super, c.Tenant.ID)
+		last := all[min(seen, len(all)):]
+		for i := range last {
+			if last[i].RequestID == "" || last[i].Actor != actor {
+				t.Errorf("%+v", last[i])
+			}
+			last[i].RequestID, last[i].Actor, last[i].Entity = "", "", ""
+		}
+		if diff := cmp.Diff(want, last); diff != "" {
+			t.Error(diff)
+		}
+		seen = len(all)
+	}
+	buyer := addCustomer(t, writer, "one@tests.example")
+	is(recorded{Action: "customer.created", SameTransaction: true, Data: data{"version": 1.0}})
+	mutate(t, writer, "updateCustomer", map[string]any{"id": buyer, "version": 1, "name": "Changed"})
+	is(recorded{Action: "customer.updated", SameTransaction: true, Data: data{"version": 2.0}})
+	o := addOrder(t, writer, buyer, item(product, 3))
+	is(recorded{Action: "order.created", SameTransaction: true, Data: data{"customer": buyer, "total_minor": 600.0, "lines": []any{line}, "version": 1.0}})
+	placeDraft(t, writer, o.ID, 1)
+	is(recorded{Action: "order.placed", SameTransaction: true, Data: data{"number": 1.0, "total_minor": 600.0, "lines": []any{line}, "version": 2.0}})
+	moveOn(t, writer, o.ID, 2, "PAID")
+	is(recorded{Action: "order.paid", SameTransaction: true, Data: data{"number": 1.0, "version": 3.0, "before": "PLACED", "restocked": false}})
+	moveOn(t, writer, o.ID, 3, "CANCELLED")
+	is(recorded{Action: "order.cancelled", SameTransaction: true, Data: data{"number": 1.0, "version": 4.0, "before": "PAID", "restocked": true}})
+	place(t, writer, buyer, item(product, 3))
+	is(recorded{Action: "order.created", SameTransaction: true, Data: data{"customer": buyer, "total_minor": 600.0, "lines": []any{line}, "version": 1.0}},
+		recorded{Action: "order.placed", SameTransaction: true, Data: data{"number": 2.0, "total_minor": 600.0, "lines": []any{line}, "version": 2.0}})
+	idle := addCustomer(t, writer, "two@tests.example")
+	seen++
+	mutate(t, writer, "deleteCustomer", map[string]any{"id": idle, "version": 1})
+	is(recorded{Action: "customer.deleted", Data: data{"version": 1.0}})
+	// A record outlives the customer: nothing personal is in it.
+	if n := columnOne[int64](t, super, `select count(*) from shared.events where tenant_id = $1 and data::text ~ '@|Changed'`, c.Tenant.ID); n > 0 {
+		t.Errorf("%d records hold what is personal", n)
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
 
@@ -261,25 +262,37 @@ func TestRefusedTokens(t *testing.T) {
 // documents is one for every root field.
 func documents(product, category string) map[string]string {
 	version := `version: 1`
+	customer, order := id.NewCustomer().String(), id.NewOrder().String()
+	items := `items: [{productId: "` + product + `", quantity: 1}]`
 	return map[string]string{
-		"node":           `{ node(id: "` + product + `") { id } }`,
-		"viewer":         `{ viewer { role user { email } tenant { slug } } }`,
-		"tenant":         `{ tenant { name } }`,
-		"members":        `{ members { nodes { role } } }`,
-		"product":        `{ product(id: "` + product + `") { id } }`,
-		"products":       `{ products { nodes { id } } }`,
-		"category":       `{ category(id: "` + category + `") { id } }`,
-		"categories":     `{ categories { nodes { id } } }`,
-		"createProduct":  `mutation { createProduct(input: {sku: "new", name: "n", price: {amount: "1", currencyCode: EUR}}) { product { id } userErrors { code } } }`,
-		"updateProduct":  `mutation { updateProduct(input: {id: "` + product + `", name: "n", ` + version + `}) { product { id } userErrors { code } } }`,
-		"deleteProduct":  `mutation { deleteProduct(input: {id: "` + product + `", ` + version + `}) { product { id } userErrors { code } } }`,
-		"createCategory": `mutation { createCategory(input: {name: "new"}) { category { id } userErrors { code } } }`,
-		"updateCategory": `mutation { updateCategory(input: {id: "` + category + `", name: "n", ` + version + `}) { category { id } userErrors { code } } }`,
-		"deleteCategory": `mutation { deleteCategory(input: {id: "` + category + `", ` + version + `}) { category { id } userErrors { code } } }`,
-		"registerTenant": `mutation { registerTenant(input: {tenantName: "n", slug: "s", email: "a", password: "b", displayName: "d"}) { tenant { id } userErrors { code } } }`,
-		"signOut":        `mutation { signOut { userErrors { code } } }`,
-		"signIn":         "", // public, and asked below
-		"refreshSession": "",
+		"node":              `{ node(id: "` + product + `") { id } }`,
+		"viewer":            `{ viewer { role user { email } tenant { slug } } }`,
+		"tenant":            `{ tenant { name } }`,
+		"members":           `{ members { nodes { role } } }`,
+		"product":           `{ product(id: "` + product + `") { id } }`,
+		"products":          `{ products { nodes { id } } }`,
+		"category":          `{ category(id: "` + category + `") { id } }`,
+		"categories":        `{ categories { nodes { id } } }`,
+		"customer":          `{ customer(id: "` + customer + `") { id } }`,
+		"customers":         `{ customers { nodes { id } } }`,
+		"order":             `{ order(id: "` + order + `") { id } }`,
+		"orders":            `{ orders { nodes { id } } }`,
+		"createCustomer":    `mutation { createCustomer(input: {email: "new@tests.example", name: "n"}) { customer { id } userErrors { code } } }`,
+		"updateCustomer":    `mutation { updateCustomer(input: {id: "` + customer + `", name: "n", ` + version + `}) { customer { id } userErrors { code } } }`,
+		"deleteCustomer":    `mutation { deleteCustomer(input: {id: "` + customer + `", ` + version + `}) { customer { id } userErrors { code } } }`,
+		"createOrder":       `mutation { createOrder(input: {customerId: "` + customer + `", ` + items + `}) { order { id } userErrors { code } } }`,
+		"placeOrder":        `mutation { placeOrder(input: {order: {customerId: "` + customer + `", ` + items + `}}) { order { id } userErrors { code } } }`,
+		"changeOrderStatus": `mutation { changeOrderStatus(input: {id: "` + order + `", status: PAID, ` + version + `}) { order { id } userErrors { code } } }`,
+		"createProduct":     `mutation { createProduct(input: {sku: "new", name: "n", price: {amount: "1", currencyCode: EUR}}) { product { id } userErrors { code } } }`,
+		"updateProduct":     `mutation { updateProduct(input: {id: "` + product + `", name: "n", ` + version + `}) { product { id } userErrors { code } } }`,
+		"deleteProduct":     `mutation { deleteProduct(input: {id: "` + product + `", ` + version + `}) { product { id } userErrors { code } } }`,
+		"createCategory":    `mutation { createCategory(input: {name: "new"}) { category { id } userErrors { code } } }`,
+		"updateCategory":    `mutation { updateCategory(input: {id: "` + category + `", name: "n", ` + version + `}) { category { id } userErrors { code } } }`,
+		"deleteCategory":    `mutation { deleteCategory(input: {id: "` + category + `", ` + version + `}) { category { id } userErrors { code } } }`,
+		"registerTenant":    `mutation { registerTenant(input: {tenantName: "n", slug: "s", email: "a", password: "b", displayName: "d"}) { tenant { id } userErrors { code } } }`,
+		"signOut":           `mutation { signOut { userErrors { code } } }`,
+		"signIn":            "", // public, and asked below
+		"refreshSession":    "",
 	}
 }
 

@@ -160,11 +160,20 @@ func TestOrderStatuses(t *testing.T) {
 	}
 	// What a refusal says is what is possible.
 	o := addOrder(t, c, customer, item(goods(t, c, "said", 1, "1.00"), 1))
-	for _, said := range []struct{ to, message string }{
-		{"PLACED", "An order that is DRAFT cannot become PLACED. From here it can become CANCELLED. To place it, use placeOrder."},
-		{"SHIPPED", "An order that is DRAFT cannot become SHIPPED. From here it can become CANCELLED. To place it, use placeOrder."},
+	for _, said := range []struct{ status, to, message string }{
+		{"DRAFT", "SHIPPED", "This order is DRAFT. From here it can become CANCELLED; to place it, use placeOrder."},
+		{"PAID", "PLACED", "This order is PAID. From here it can become SHIPPED or CANCELLED."},
+		{"CANCELLED", "PAID", "This order is CANCELLED, and that is final."},
 	} {
-		a := c.Do(t, `mutation($i: ChangeOrderStatusInput!) { changeOrderStatus(input: $i) { userErrors { message } } }`, map[string]any{"i": map[string]any{"id": o.ID, "version": 1, "status": said.to}})
+		switch said.status {
+		case "PAID":
+			placeDraft(t, c, o.ID, 1)
+			moveOn(t, c, o.ID, 2, "PAID")
+		case "CANCELLED":
+			moveOn(t, c, o.ID, 3, "CANCELLED")
+		}
+		a := c.Do(t, `mutation($i: ChangeOrderStatusInput!) { changeOrderStatus(input: $i) { userErrors { message } } }`,
+			map[string]any{"i": map[string]any{"id": o.ID, "version": ordered(t, c, o.ID).Version, "status": said.to}})
 		if !strings.Contains(string(a.Body), said.message) {
 			t.Errorf("want %q: %s", said.message, a.Body)
 		}

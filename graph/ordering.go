@@ -177,7 +177,7 @@ var nextStatuses = map[generated.OrderStatus][]generated.OrderStatus{
 func moveOn(ctx context.Context, q *tenantsql.Queries, o *tenantsql.Order, to generated.OrderStatus) (*tenantsql.Order, error) {
 	from := generated.OrderStatus(o.Status)
 	if !slices.Contains(nextStatuses[from], to) {
-		return nil, wrongStatus(from, to)
+		return nil, wrongStatus(from)
 	}
 	restocked := to == generated.OrderStatusCancelled && (from == generated.OrderStatusPlaced || from == generated.OrderStatusPaid)
 	if restocked {
@@ -201,15 +201,15 @@ func moveOn(ctx context.Context, q *tenantsql.Queries, o *tenantsql.Order, to ge
 	})
 }
 
-func wrongStatus(from, to generated.OrderStatus) error {
-	advice := "It stays as it is."
-	if next := apply(nextStatuses[from], func(s generated.OrderStatus) string { return string(s) }); len(next) > 0 {
-		advice = "From here it can become " + strings.Join(next, " or ") + "."
+func wrongStatus(from generated.OrderStatus) error {
+	next := apply(nextStatuses[from], func(s generated.OrderStatus) string { return string(s) })
+	switch {
+	case len(next) == 0:
+		return fault.New(fault.WrongStatus, "This order is %s, and that is final.", from).At("status")
+	case from == generated.OrderStatusDraft:
+		return fault.New(fault.WrongStatus, "This order is %s. From here it can become %s; to place it, use placeOrder.", from, strings.Join(next, " or ")).At("status")
 	}
-	if from == generated.OrderStatusDraft {
-		advice += " To place it, use placeOrder."
-	}
-	return fault.New(fault.WrongStatus, "An order that is %s cannot become %s. %s", from, to, advice).At("status")
+	return fault.New(fault.WrongStatus, "This order is %s. From here it can become %s.", from, strings.Join(next, " or ")).At("status")
 }
 
 // changeOrder checks the input and does the change, all or nothing. change records

@@ -122,8 +122,9 @@ func userOf(ctx context.Context, db *postgres.DB, email string) (id.User, error)
 	return row.User.ID, nil
 }
 
-// Fill gives a tenant n products in categories, one statement for each of the two
-// tables, in one transaction. What is there under the same SKU or name stays.
+// Fill gives a tenant n products in categories, customers, and an order for every
+// nine products up to forty: one statement for each table, in one transaction.
+// What is there under the same SKU, name, address or number stays.
 func Fill(ctx context.Context, db *postgres.DB, t tenant.ID, owner id.User, n int) error {
 	return db.Home(t).InTx(ctx, func(q *tenantsql.Queries) error {
 		categories := tenantsql.ImportCategoriesParams{TenantID: t, CreatedBy: owner}
@@ -146,9 +147,96 @@ func Fill(ctx context.Context, db *postgres.DB, t tenant.ID, owner id.User, n in
 		for _, row := range rows {
 			known[row.NameKey] = row.ID.UUID()
 		}
-		_, err = q.ImportProducts(ctx, products(t, owner, n, known))
-		return err
+		shelf := products(t, owner, n, known)
+		if _, err := q.ImportProducts(ctx, shelf); err != nil {
+			return err
+		}
+		return fillOrders(ctx, q, owner, shelf)
 	})
+}
+
+// fillOrders gives a tenant customers and orders of the products on a shelf.
+func fillOrders(ctx context.Context, q *tenantsql.Queries, owner id.User, shelf tenantsql.ImportProductsParams) error {
+	c := tenantsql.ImportCustomersParams{TenantID: shelf.TenantID, CreatedBy: owner}
+	begin := time.Now().AddDate(0, -2, 0)
+	for i, company := range customers {
+		c.Ids = append(c.Ids, id.New())
+		c.Emails = append(c.Emails, company.email)
+		c.Names = append(c.Names, company.name)
+		c.CreatedAts = append(c.CreatedAts, begin.Add(time.Duration(i)*time.Hour))
+	}
+	if _, err := q.ImportCustomers(ctx, c); err != nil {
+		return err
+	}
+	made, lines := orders(shelf, owner)
+	if len(made.Ids) == 0 {
+		return nil
+	}
+	if _, err := q.ImportOrders(ctx, made); err != nil {
+		return err
+	}
+	if _, err := q.ImportOrderItems(ctx, lines); err != nil {
+		return err
+	}
+	return q.ImportOrderNumbers(ctx, tenantsql.ImportOrderNumbersParams{TenantID: shelf.TenantID, LastNumber: made.Numbers[len(made.Numbers)-1]})
+}
+
+// orders makes one for every nine products, up to forty, with their lines; what
+// they took from stock is gone from it already.
+func orders(shelf tenantsql.ImportProductsParams, owner id.User) (tenantsql.ImportOrdersParams, tenantsql.ImportOrderItemsParams) {
+	o := tenantsql.ImportOrdersParams{TenantID: shelf.TenantID, CreatedBy: &owner}
+	l := tenantsql.ImportOrderItemsParams{TenantID: shelf.TenantID}
+	n := int32(min(len(shelf.Ids)/9, 40)) //nolint:gosec // at most 40
+	begin := time.Now().Add(-time.Duration(n) * 26 * time.Hour)
+	for i := range n {
+		order, total := id.New(), int64(0)
+		for line := range 1 + i%3 {
+			product, quantity := 9*i+line, 1+(i+line)%4
+			l.Ids = append(l.Ids, id.New())
+			l.OrderIds = append(l.OrderIds, order)
+			l.Skus = append(l.Skus, shelf.Skus[product])
+			l.Positions = append(l.Positions, line+1)
+			l.Quantities = append(l.Quantities, quantity)
+			l.UnitPricesMinor = append(l.UnitPricesMinor, shelf.PricesMinor[product])
+			total += shelf.PricesMinor[product] * int64(quantity)
+		}
+		o.Ids = append(o.Ids, order)
+		o.Numbers = append(o.Numbers, i+1)
+		o.EmailKeys = append(o.EmailKeys, customers[i*5%7].email) // the others have not ordered yet
+		o.Statuses = append(o.Statuses, statusOf(i, n))
+		o.TotalsMinor = append(o.TotalsMinor, total)
+		o.PlacedAts = append(o.PlacedAts, begin.Add(time.Duration(i)*26*time.Hour))
+	}
+	return o, l
+}
+
+// statusOf lets the older orders have come further than the younger.
+func statusOf(i, n int32) string {
+	switch {
+	case i%11 == 7:
+		return "CANCELLED"
+	case i < n*6/10:
+		return "DELIVERED"
+	case i < n*7/10:
+		return "SHIPPED"
+	case i < n*8/10:
+		return "PAID"
+	default:
+		return "PLACED"
+	}
+}
+
+// In lower case, as customers are found by their addresses.
+var customers = []struct{ name, email string }{
+	{"Lighthouse Hotels", "purchasing@lighthouse-hotels.example"},
+	{"Paper Crane Books", "shop@paper-crane.example"},
+	{"Third Floor Studios", "office@third-floor.example"},
+	{"Blue Door Bakery", "hello@blue-door.example"},
+	{"Old Mill Brewing", "orders@old-mill.example"},
+	{"Seven Bridges Law", "facilities@seven-bridges.example"},
+	{"Meadow Lane School", "office@meadow-lane.example"},
+	{"Copper Kettle Tea Rooms", "hello@copper-kettle.example"},
+	{"Northern Lights Cinema", "house@northern-lights.example"},
 }
 
 // products makes n of them, the same ones in every tenant.

@@ -105,7 +105,11 @@ func (d *database) content(t *testing.T) []string {
 			join control.tenants as t on t.id = m.tenant_id join control.users as u on u.id = m.user_id join control.user_credentials as c on c.user_id = u.id order by 1`),
 		d.lines(t, `select concat_ws(' ', t.slug, c.name, u.email) from shared.categories as c join control.tenants as t on t.id = c.tenant_id join control.users as u on u.id = c.created_by order by 1`),
 		d.lines(t, `select concat_ws(' ', t.slug, p.sku, p.name, p.description, p.price_minor, p.stock, c.name, u.email) from shared.products as p
-			join control.tenants as t on t.id = p.tenant_id join shared.categories as c on c.tenant_id = p.tenant_id and c.id = p.category_id join control.users as u on u.id = p.created_by order by 1`))
+			join control.tenants as t on t.id = p.tenant_id join shared.categories as c on c.tenant_id = p.tenant_id and c.id = p.category_id join control.users as u on u.id = p.created_by order by 1`),
+		d.lines(t, `select concat_ws(' ', t.slug, o.number, o.status, o.total_minor, c.name, c.email, i.position, i.quantity, i.unit_price_minor, p.sku, n.last_number) from shared.orders as o
+			join control.tenants as t on t.id = o.tenant_id join shared.customers as c on c.tenant_id = o.tenant_id and c.id = o.customer_id
+			join shared.order_items as i on i.tenant_id = o.tenant_id and i.order_id = o.id join shared.products as p on p.tenant_id = i.tenant_id and p.id = i.product_id
+			join shared.order_numbers as n on n.tenant_id = o.tenant_id order by 1`))
 }
 
 func (d *database) signEverybodyIn(t *testing.T) {
@@ -144,10 +148,21 @@ func TestSeed(t *testing.T) {
 		t.Errorf("acme has %d products, globex %d", len(acme), len(of("globex")))
 	}
 
+	// Forty orders in each, of every status but a draft, whose lines add up.
+	if got := d.lines(t, `select concat_ws(' ', count(*), max(number), count(distinct status), count(distinct customer_id), (select count(*) from shared.customers as c where c.tenant_id = o.tenant_id))
+		from shared.orders as o group by tenant_id`); !slices.Equal(got, []string{"40 40 5 7 9", "40 40 5 7 9"}) {
+		t.Errorf("orders, the highest number, statuses, customers who ordered, customers: %q", got)
+	}
+	if wrong := d.lines(t, `select o.id::text from shared.orders as o where o.total_minor <> coalesce((select sum(i.quantity * i.unit_price_minor) from shared.order_items as i where i.order_id = o.id), -1)`); len(wrong) > 0 {
+		t.Errorf("%d totals are not the sum of their lines", len(wrong))
+	}
+
 	// What a visitor changes is neither undone nor in the way.
 	for _, sql := range []string{
 		`update shared.categories set name = lower(name)`,
 		`update shared.products set name = 'Changed', stock = 1 where sku like '%-00001'`,
+		`update shared.orders set status = 'CANCELLED' where number = 40`,
+		`update shared.customers set email = 'changed@tests.example' where name = 'Paper Crane Books'`,
 		`update control.memberships set status = 'REMOVED' where role = 'VIEWER'`,
 		`update shared.categories as c set parent_id = (select g.id from shared.categories as g where g.tenant_id = c.tenant_id and g.name = 'general') where name = 'textiles'`,
 	} {
@@ -171,7 +186,7 @@ func TestSeed(t *testing.T) {
 				t.Errorf("a row of %s was changed back: %s", table, row)
 			}
 		}
-		if table != "shared.categories" && len(rows) != len(changed[table]) { // a category that was moved away is made again
+		if table != "shared.categories" && table != "shared.customers" && len(rows) != len(changed[table]) { // a category that was moved away is made again, and so is a customer under the old address
 			t.Errorf("%d rows of %s, want %d", len(rows), table, len(changed[table]))
 		}
 	}
@@ -253,8 +268,13 @@ func TestFill(t *testing.T) {
 			if err := demo.Fill(ctx, w.DB, home.ID, owner, n); err != nil {
 				t.Fatal(err)
 			}
-			// Categories, their ids, products, whatever n is; the registry may have looked for the tenant.
-			if got := counter.Statements(); got != 3 && got != 4 || len(before) > 0 && got != 3 {
+			// Categories, their ids, products and customers, and from nine products on
+			// orders, their lines and their numbers; the registry may have looked for the tenant.
+			want := int64(4)
+			if n >= 9 {
+				want = 7
+			}
+			if got := counter.Statements(); got != want && got != want+1 || len(before) > 0 && got != want {
 				t.Errorf("%d statements for %d products, want one to write each table and one to read", got, n)
 			}
 			after := products(home.ID)

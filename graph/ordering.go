@@ -378,7 +378,13 @@ func recorded(lines []line) []map[string]any {
 	})
 }
 
-// within puts every error of err that names a field inside another one.
+// within puts every error of err that names a field inside another one. What names
+// none stays so: a tenant that is suspended is no fault of the input.
 func within(err error, field string) error {
-	return errors.Join(apply(flatten(err), func(one error) error { return fault.At(one, field) })...)
+	return errors.Join(apply(flatten(err), func(one error) error {
+		if coded, ok := errors.AsType[*fault.Error](one); ok && coded.Field != nil {
+			return fault.At(one, field)
+		}
+		return one
+	})...)
 }

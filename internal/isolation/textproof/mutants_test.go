@@ -640,6 +640,7 @@ func TestGraftedTablesAreCaught(t *testing.T) {
 func TestJoinsMadeOuter(t *testing.T) {
 	t.Parallel()
 	sets := proven(t)
+	known := make(map[string]bool)
 	for _, c := range []struct {
 		set   int
 		query string
@@ -650,7 +651,11 @@ func TestJoinsMadeOuter(t *testing.T) {
 		{1, "ListUsersByIDs", true, false, false},
 		// Its table is tied in the WHERE, and the other side is the recursion.
 		{0, "ListCategoryAncestors", true, true, true},
+		// What is joined stands in the ON alone, beside what was given.
+		{0, "ImportOrders", true, false, false},
+		{0, "ImportOrderItems", true, false, false},
 	} {
+		known[c.query] = true
 		at := slices.IndexFunc(sets[c.set].found, func(q Query) bool { return q.Name == c.query })
 		tree, err := parse(sets[c.set].found[at].SQL)
 		if err != nil {
@@ -671,7 +676,7 @@ func TestJoinsMadeOuter(t *testing.T) {
 	// Every other real join is one of these, or has no condition.
 	for _, s := range sets {
 		for _, q := range s.found {
-			if strings.Contains(q.SQL, "join") && !strings.Contains(q.SQL, "cross join") && q.Name != "ListUsersByIDs" && q.Name != "ListCategoryAncestors" {
+			if strings.Contains(q.SQL, "join") && !strings.Contains(q.SQL, "cross join") && !known[q.Name] {
 				t.Errorf("%s has a join: say above what becomes of it", q.Name)
 			}
 		}

@@ -168,17 +168,14 @@ func (r *mutationResolver) DeleteCategory(ctx context.Context, in generated.Dele
 // changeCategory checks the input, does the change and records it, all or nothing.
 func (r *Resolver) changeCategory(ctx context.Context, action string, check func(*tenant.Tenant) error,
 	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Category, error),
-) (row *tenantsql.Category, err error) {
-	err = r.inTx(ctx, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) error {
-		if row, err = change(q, t, caller); err != nil {
-			return err
+) (*tenantsql.Category, error) {
+	return inTx(ctx, r, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Category, error) {
+		row, err := change(q, t, caller)
+		if err != nil {
+			return nil, err
 		}
-		return event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"name": row.Name, "version": row.Version})
+		return row, event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"name": row.Name, "version": row.Version})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return row, nil
 }
 
 func categoryName(given graphql.Omittable[*string]) (string, error) {

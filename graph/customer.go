@@ -170,11 +170,12 @@ func (r *mutationResolver) DeleteCustomer(ctx context.Context, in generated.Dele
 func (r *Resolver) changeCustomer(ctx context.Context, action string, check func(*tenant.Tenant) error,
 	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Customer, error),
 ) (row *tenantsql.Customer, err error) {
-	err = r.inTx(ctx, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) error {
-		if row, err = change(q, t, caller); err != nil {
-			return err
+	row, err = inTx(ctx, r, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Customer, error) {
+		row, err := change(q, t, caller)
+		if err != nil {
+			return nil, err
 		}
-		return event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"version": row.Version})
+		return row, event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"version": row.Version})
 	})
 	switch postgres.Constraint(err) {
 	case "customers_email_key":
@@ -182,10 +183,7 @@ func (r *Resolver) changeCustomer(ctx context.Context, action string, check func
 	case "orders_customer_id_fkey":
 		err = fault.New(fault.InUse, "There are orders of this customer, and they are kept.").At("id")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return row, nil
+	return row, err
 }
 
 // staleCustomer tells a customer who is not there from one who has changed.

@@ -217,10 +217,7 @@ func wrongStatus(from generated.OrderStatus) error {
 func (r *Resolver) changeOrder(ctx context.Context, check func(*tenant.Tenant) error,
 	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Order, error),
 ) (row *tenantsql.Order, err error) {
-	err = r.inTx(ctx, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) error {
-		row, err = change(q, t, caller)
-		return err
-	})
+	row, err = inTx(ctx, r, check, change)
 	switch postgres.Constraint(err) {
 	case "orders_customer_id_fkey":
 		err = noCustomer().At("customerId")
@@ -229,10 +226,7 @@ func (r *Resolver) changeOrder(ctx context.Context, check func(*tenant.Tenant) e
 	case "products_stock_check":
 		err = fault.New(fault.Invalid, "With what comes back, a product would have more than 1,000,000,000 in stock. Correct its stock first.").At("status")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return row, nil
+	return row, err
 }
 
 // lockOrder reads an order that nobody else can change until the end of the

@@ -15,6 +15,7 @@ import (
 	"github.com/commonhold/commonhold/internal/event"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/idempotency"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
@@ -252,11 +253,12 @@ func (r *mutationResolver) DeleteProduct(ctx context.Context, in generated.Delet
 func (r *Resolver) changeProduct(ctx context.Context, action string, check func(*tenant.Tenant) error,
 	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Product, error),
 ) (row *tenantsql.Product, err error) {
-	err = r.inTx(ctx, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) error {
-		if row, err = change(q, t, caller); err != nil {
-			return err
+	row, err = inTx(ctx, r, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Product, error) {
+		row, err := change(q, t, caller)
+		if err != nil {
+			return nil, err
 		}
-		return event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"sku": row.Sku, "name": row.Name, "version": row.Version})
+		return row, event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"sku": row.Sku, "name": row.Name, "version": row.Version})
 	})
 	switch postgres.Constraint(err) {
 	case "products_sku_key":
@@ -266,10 +268,7 @@ func (r *Resolver) changeProduct(ctx context.Context, action string, check func(
 	case "order_items_product_id_fkey":
 		err = fault.New(fault.InUse, "This product stands in orders, and they are kept. Set its stock to 0 instead.").At("id")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return row, nil
+	return row, err
 }
 
 // staleProduct tells a product that is not there from one that has changed.
@@ -332,16 +331,16 @@ func required[A, B any](field string, given graphql.Omittable[*A], check func(A)
 	return b, fault.At(err, field)
 }
 
-// inTx checks an input and runs a change in one transaction of the caller's tenant.
-func (r *Resolver) inTx(ctx context.Context, check func(*tenant.Tenant) error, change func(*tenantsql.Queries, *tenant.Tenant, id.User) error) error {
+// inTx checks an input and runs a change in one transaction of the caller's tenant,
+// once for each idempotency key. What the change made comes back, null with an error.
+func inTx[T any](ctx context.Context, r *Resolver, check func(*tenant.Tenant) error, change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*T, error)) (*T, error) {
 	caller, err := auth.FromContext(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := check(caller.Tenant); err != nil {
-		return err
+		return nil, err
 	}
-	return r.DB.Home(caller.Tenant.ID).InTx(ctx, func(q *tenantsql.Queries) error {
-		return change(q, caller.Tenant, caller.User.ID)
-	})
+	return idempotency.Once(ctx, func(fn func(*tenantsql.Queries) error) error { return r.DB.Home(caller.Tenant.ID).InTx(ctx, fn) },
+		func(q *tenantsql.Queries) (*T, error) { return change(q, caller.Tenant, caller.User.ID) })
 }

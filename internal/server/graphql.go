@@ -22,7 +22,7 @@ import (
 // newGraphQL is the executor behind /graphql.
 func newGraphQL(c Config) http.Handler {
 	srv := handler.New(graph.NewSchema(c.Resolver))
-	srv.AddTransport(transport{})
+	srv.AddTransport(transport{db: c.DB})
 	srv.SetQueryCache(newDocumentCache[*ast.QueryDocument]())
 	srv.SetParserTokenLimit(c.Limits.Tokens)
 	if !c.Introspection {
@@ -87,6 +87,10 @@ func asksForSession(op *ast.OperationDefinition) bool {
 // httpStatus is the status for a fault that concerns the whole request.
 func httpStatus(code fault.Code) int {
 	switch code {
+	case fault.BadRequest:
+		return http.StatusBadRequest
+	case fault.Conflict:
+		return http.StatusConflict
 	case fault.Unauthenticated:
 		return http.StatusUnauthorized
 	case fault.Forbidden, fault.TenantSuspended:

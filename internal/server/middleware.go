@@ -128,8 +128,8 @@ func (c Config) cors() func(http.Handler) http.Handler {
 	return cors.Handler(cors.Options{
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return c.allowed(origin) },
 		AllowedMethods:  []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders:  []string{"Authorization", "Content-Type", "Accept"},
-		ExposedHeaders:  []string{"X-Request-Id"},
+		AllowedHeaders:  []string{"Authorization", "Content-Type", "Accept", keyHeader},
+		ExposedHeaders:  []string{"X-Request-Id", replayHeader},
 		MaxAge:          600,
 	})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/idempotency"
+	"github.com/commonhold/commonhold/internal/postgres"
 )
 
 // What an answer says about a document that was not executed, and how many errors
@@ -37,11 +39,11 @@ const (
 // by a form of another site. gqlgen's own transports repeat a body that they cannot
 // read, answer without a code, and turn away clients that offer HTTP/2 in an
 // Upgrade header, as Java's does.
-type transport struct{}
+type transport struct{ db *postgres.DB }
 
 func (transport) Supports(*http.Request) bool { return true }
 
-func (transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	w.Header().Set("Content-Type", accepted(r)) // also of the answer to a panic
 	params, refused := readParams(r)
 	if refused != nil {
@@ -57,14 +59,24 @@ func (transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphEx
 		if accepted(r) == mediaGraphQL {
 			status = http.StatusBadRequest
 		}
-		respond(w, r, status, &graphql.Response{Errors: refusals(errs)})
+		respond(w, r, status, &graphql.Response{Errors: refusals(errs)}, func([]byte) {})
 		return
 	}
 	if r.Method == http.MethodGet && op.Operation.Operation != ast.Query {
 		notAllowed("GET is for queries. Send this as POST.", http.MethodPost).write(w)
 		return
 	}
-	responses, ctx := exec.DispatchOperation(ctx, op)
+	key, err := keyed(ctx, t.db, r.Header, op)
+	if err != nil {
+		refuseKey(ctx, w, err)
+		return
+	}
+	if answer := key.Answer(); answer != nil {
+		w.Header().Set(replayHeader, "true")
+		write(w, http.StatusOK, answer)
+		return
+	}
+	responses, ctx := exec.DispatchOperation(idempotency.NewContext(ctx, key), op)
 	response := responses(ctx)
 	if response == nil { // the request's time ended before the operation began
 		refuse(w, http.StatusGatewayTimeout, fault.New(fault.Timeout, "This took too long and was stopped. Ask for less at a time."))
@@ -76,14 +88,14 @@ func (transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphEx
 			Extensions: map[string]any{"code": fault.BadRequest},
 		})
 	}
-	respond(w, r, http.StatusOK, response)
+	respond(w, r, http.StatusOK, response, func(text []byte) { keep(ctx, key, response, text) })
 }
 
 // respond writes an answer. One without data was not executed, and does not say
-// that its data was null (GraphQL specification, section 7.1).
-func respond(w http.ResponseWriter, r *http.Request, status int, response *graphql.Response) {
+// that its data was null (GraphQL specification, section 7.1). before is called with
+// the text of the answer before anybody sees it.
+func respond(w http.ResponseWriter, r *http.Request, status int, response *graphql.Response, before func(text []byte)) {
 	w.Header().Set("Content-Type", accepted(r))
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	var body any = response
 	if response.Data == nil {
 		body = map[string]any{"errors": response.Errors}
@@ -92,6 +104,12 @@ func respond(w http.ResponseWriter, r *http.Request, status int, response *graph
 	if err != nil {
 		panic(fmt.Errorf("marshal an answer: %w", err))
 	}
+	before(text)
+	write(w, status, text)
+}
+
+func write(w http.ResponseWriter, status int, text []byte) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }

@@ -49,6 +49,17 @@ type Event struct {
 	Data       json.RawMessage
 }
 
+type IdempotencyKey struct {
+	TenantID    tenant.ID
+	ID          uuid.UUID
+	UserID      id.User
+	Key         string
+	RequestHash []byte
+	Result      []byte
+	Answer      []byte
+	ExpiresAt   time.Time
+}
+
 type Order struct {
 	TenantID   tenant.ID
 	ID         id.Order

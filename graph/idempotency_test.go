@@ -1,0 +1,250 @@
+package graph_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	commonhold "github.com/commonhold/commonhold"
+	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/pgtest"
+)
+
+// withKey is a client that sends a key with everything.
+func withKey(c *apitest.Client, key ...string) *apitest.Client {
+	other := *c
+	other.Header = http.Header{"Idempotency-Key": key}
+	return &other
+}
+
+// keyedMutations are the operations whose root field takes a key.
+func keyedMutations(t *testing.T) (found []operation) {
+	t.Helper()
+	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphql", Input: commonhold.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := make(map[string]bool)
+	for _, field := range schema.Mutation.Fields {
+		missing[field.Name] = field.Directives.ForName("requires") != nil
+	}
+	for _, op := range operations() {
+		document, err := gqlparser.LoadQueryWithRules(schema, op.document, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, ok := document.Operations[0].SelectionSet[0].(*ast.Field)
+		if ok && root.ObjectDefinition == schema.Mutation && root.Definition.Directives.ForName("requires") != nil {
+			found = append(found, op)
+			missing[root.Name] = false
+		}
+	}
+	for name, is := range missing {
+		if is {
+			t.Errorf("no operation covers %s", name)
+		}
+	}
+	return found
+}
+
+// A mutation that is sent twice under a key happens once, whether its answer was
+// kept or a crash came between the effect and the answer.
+func TestEveryMutationHappensOncePerKey(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	super := admin(t)
+	for _, op := range keyedMutations(t) {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			own := newResident(t, api)
+			rows := func() map[string]string {
+				all := columnsOf(t, own.Tenant.ID)
+				delete(all, "shared.idempotency_keys")
+				return all
+			}
+			before, c, variables := rows(), withKey(own.Client, id.New().String()), op.variables(own, own.things)
+			first := c.Do(t, op.document, variables)
+			if hit := op.hit(own); first.Status != http.StatusOK || len(first.Errors) > 0 || !strings.Contains(string(first.Body), hit) {
+				t.Fatalf("status %d: %s, want %s", first.Status, first.Body, hit)
+			}
+			after := rows()
+			if changed, refused := !maps.Equal(before, after), !strings.Contains(string(first.Body), `"userErrors":[]`); changed == refused {
+				t.Fatalf("rows changed: %t, user errors: %t", changed, refused)
+			}
+			for _, loss := range []string{"", "update shared.idempotency_keys set answer = null where tenant_id = $1 and result is not null"} {
+				if loss != "" {
+					if _, err := super.Exec(t.Context(), loss, own.Tenant.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				again := c.Do(t, op.document, variables)
+				if again.Status != first.Status || !bytes.Equal(again.Body, first.Body) {
+					t.Errorf("after %q: status %d\n%s\nwant\n%s", loss, again.Status, again.Body, first.Body)
+				}
+				if now := rows(); !maps.Equal(now, after) {
+					t.Errorf("after %q: it happened again", loss)
+				}
+			}
+			if replayed := c.Do(t, op.document, variables); replayed.Header.Get("Idempotency-Replayed") != "true" {
+				t.Error("a stored answer does not say that it is one")
+			}
+		})
+	}
+}
+
+const addLamp = `mutation($sku: String!) { createProduct(input: {sku: $sku, name: "Lamp", price: {amount: "1.00", currencyCode: EUR}, stock: 1}) { product { id sku } userErrors { field message code } } }`
+
+func TestKeysBelongToOnePersonInOneTenant(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	a, b := api.NewTenant(t), api.NewTenant(t)
+	colleague := a.Member(t, auth.RoleMember)
+	made := make(map[string]bool)
+	for i, c := range []*apitest.Client{a, b, colleague} {
+		answer := withKey(c, "the-same-key").Do(t, addLamp, map[string]any{"sku": fmt.Sprint("L-", i)})
+		if answer.Code() != "" || answer.Header.Get("Idempotency-Replayed") != "" {
+			t.Fatalf("client %d: %s", i, answer.Body)
+		}
+		made[string(answer.Body)] = true
+	}
+	if len(made) != 3 {
+		t.Errorf("three people under one key got %d answers", len(made))
+	}
+}
+
+func TestAnotherRequestUnderTheSameKey(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	c := withKey(api.NewTenant(t), "key")
+	c.Must(t, addLamp, map[string]any{"sku": "L-1"}, nil)
+	for name, other := range map[string]struct {
+		document string
+		sku      string
+	}{
+		"other variables": {addLamp, "L-2"},
+		"other document":  {strings.Replace(addLamp, `"Lamp"`, `"Lamb"`, 1), "L-1"},
+	} {
+		if answer := c.Do(t, other.document, map[string]any{"sku": other.sku}); answer.Status != http.StatusConflict || answer.Code() != "CONFLICT" || !strings.Contains(string(answer.Body), "new key") {
+			t.Errorf("%s: status %d: %s", name, answer.Status, answer.Body)
+		}
+	}
+	// A query takes no notice of the header: many clients send it with everything.
+	c.Must(t, `{ viewer { role } }`, nil, nil)
+}
+
+// Nothing is done under a key that cannot be kept.
+func TestKeysThatCannotBeServed(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	c := api.NewTenant(t)
+	variables := map[string]any{"sku": "L-1"}
+	two := strings.Replace(addLamp, "createProduct", "one: createProduct", 1)
+	two = strings.TrimSuffix(two, "}") + ` two: createCategory(input: {name: "C"}) { category { id } } }`
+	for name, bad := range map[string]struct {
+		key      []string
+		document string
+	}{
+		"300 bytes":       {[]string{strings.Repeat("k", 300)}, addLamp},
+		"256 bytes":       {[]string{strings.Repeat("k", 256)}, addLamp},
+		"empty":           {[]string{""}, addLamp},
+		"empty in quotes": {[]string{`""`}, addLamp},
+		"one quote":       {[]string{`"key`}, addLamp},
+		"a space":         {[]string{"a key"}, addLamp},
+		"not ASCII":       {[]string{"schlüssel"}, addLamp},
+		"two":             {[]string{"one", "two"}, addLamp},
+		"two root fields": {[]string{"key"}, two},
+		"a fragment":      {[]string{"key"}, strings.Replace(strings.Replace(addLamp, "createProduct", "... on Mutation { createProduct", 1), "code } }", "code } } }", 1)},
+		"signOut":         {[]string{"key"}, `mutation { signOut { clientMutationId } }`},
+		"signIn":          {[]string{"key"}, `mutation { signIn(input: {email: "x@tests.example", password: "x"}) { userErrors { code } } }`},
+	} {
+		vars := variables
+		if !strings.Contains(bad.document, "$sku") {
+			vars = nil
+		}
+		if answer := withKey(c, bad.key...).Do(t, bad.document, vars); answer.Status != http.StatusBadRequest || answer.Code() != "BAD_REQUEST" {
+			t.Errorf("%s: status %d: %s", name, answer.Status, answer.Body)
+		}
+	}
+	var found struct{ Products struct{ TotalCount int } }
+	c.Must(t, `{ products { totalCount } }`, nil, &found)
+	if found.Products.TotalCount != 0 {
+		t.Errorf("%d products were made", found.Products.TotalCount)
+	}
+	// 255 bytes will do, and quotes are not part of the key.
+	longest := strings.Repeat("k", 255)
+	first := withKey(c, longest).Do(t, addLamp, variables)
+	if again := withKey(c, `"`+longest+`"`).Do(t, addLamp, variables); first.Code() != "" || !bytes.Equal(first.Body, again.Body) {
+		t.Errorf("%s\nthen\n%s", first.Body, again.Body)
+	}
+}
+
+// Who has lost the right since gets no old answer.
+func TestReplayChecksTheRightsAgain(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	owner := api.NewTenant(t)
+	c := withKey(owner.Member(t, auth.RoleMember), "key")
+	variables := map[string]any{"sku": "L-1"}
+	c.Must(t, addLamp, variables, nil)
+	if _, err := admin(t).Exec(t.Context(), `update control.memberships set role = 'VIEWER' where tenant_id = $1 and role = 'MEMBER'`, owner.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	if answer := c.Do(t, addLamp, variables); answer.Code() != "FORBIDDEN" || strings.Contains(string(answer.Body), "prod_") {
+		t.Errorf("%s", answer.Body)
+	}
+}
+
+// An expired key is a new one.
+func TestKeysExpire(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	owner := api.NewTenant(t)
+	c := withKey(owner, "key")
+	c.Must(t, addLamp, map[string]any{"sku": "L-1"}, nil)
+	super := admin(t)
+	if _, err := super.Exec(t.Context(), `update shared.idempotency_keys set expires_at = now() - interval '1 second' where tenant_id = $1`, owner.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	var made struct {
+		CreateProduct struct{ Product struct{ Sku string } }
+	}
+	c.Must(t, addLamp, map[string]any{"sku": "L-2"}, &made)
+	if made.CreateProduct.Product.Sku != "L-2" {
+		t.Errorf("made %+v", made)
+	}
+	if n := columnOne[int](t, super, `select count(*) from shared.idempotency_keys where tenant_id = $1`, owner.Tenant.ID); n != 1 {
+		t.Errorf("%d keys are kept, want 1", n)
+	}
+}
+
+// The same request from many places at once is done once, and answered alike.
+func TestTheSameRequestManyTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	owner := api.NewTenant(t)
+	c := withKey(owner, "key")
+	bodies := make([]string, 16)
+	var all sync.WaitGroup
+	for i := range bodies {
+		all.Go(func() { bodies[i] = string(c.Do(t, addLamp, map[string]any{"sku": "L-1"}).Body) })
+	}
+	all.Wait()
+	for i, body := range bodies {
+		if body != bodies[0] || !json.Valid([]byte(body)) || !strings.Contains(body, `"userErrors":[]`) {
+			t.Errorf("request %d was answered %s, the first %s", i, body, bodies[0])
+		}
+	}
+	if n := columnOne[int](t, admin(t), `select count(*) from shared.events where tenant_id = $1 and action = 'product.created'`, owner.Tenant.ID); n != 1 {
+		t.Errorf("it was done %d times", n)
+	}
+}

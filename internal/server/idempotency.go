@@ -46,8 +46,8 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 	if guard == nil {
 		return nil, fault.New(fault.BadRequest, "%s takes no %s. Leave the header out.", field.Name, keyHeader)
 	}
-	caller, err := auth.Require(ctx, auth.Permission(guard.Arguments.ForName("permission").Value.Raw))
-	if err != nil {
+	caller, refused := auth.Require(ctx, auth.Permission(guard.Arguments.ForName("permission").Value.Raw))
+	if refused != nil {
 		return nil, nil //nolint:nilnil // the executor says it better
 	}
 	variables, err := json.Marshal(op.Variables)

@@ -48,7 +48,7 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 	}
 	caller, refused := auth.Require(ctx, auth.Permission(guard.Arguments.ForName("permission").Value.Raw))
 	if refused != nil {
-		return nil, nil //nolint:nilnil // the executor says it better
+		return nil, nil //nolint:nilnil,nilerr // the executor says it better
 	}
 	variables, err := json.Marshal(op.Variables)
 	if err != nil {

@@ -322,7 +322,7 @@ func writeDraft(ctx context.Context, q *tenantsql.Queries, t tenant.ID, caller i
 	items := tenantsql.CreateOrderItemsParams{TenantID: t, OrderID: draft.ID, ProductIds: productsOf(lines)}
 	for i, l := range lines {
 		items.Ids = append(items.Ids, id.New())
-		items.Positions = append(items.Positions, int32(i)+1) //nolint:gosec // at most 100
+		items.Positions = append(items.Positions, int32(i)+1)
 		items.Quantities = append(items.Quantities, l.quantity)
 		items.UnitPricesMinor = append(items.UnitPricesMinor, l.price)
 	}

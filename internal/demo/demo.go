@@ -186,7 +186,7 @@ func fillOrders(ctx context.Context, q *tenantsql.Queries, owner id.User, shelf 
 func orders(shelf tenantsql.ImportProductsParams, owner id.User) (tenantsql.ImportOrdersParams, tenantsql.ImportOrderItemsParams) {
 	o := tenantsql.ImportOrdersParams{TenantID: shelf.TenantID, CreatedBy: &owner}
 	l := tenantsql.ImportOrderItemsParams{TenantID: shelf.TenantID}
-	n := int32(min(len(shelf.Ids)/9, 40)) //nolint:gosec // at most 40
+	n := int32(min(len(shelf.Ids)/9, 40))
 	begin := time.Now().Add(-time.Duration(n) * 26 * time.Hour)
 	for i := range n {
 		order, total := id.New(), int64(0)

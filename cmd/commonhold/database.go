@@ -108,7 +108,7 @@ var loginRoles = []string{"commonhold_app", "commonhold_control"}
 // for roles that have others, or the next start would take them for its own.
 func (l local) given(ctx context.Context, con console) (*urls, error) {
 	base, err := url.Parse(l.DatabaseURL)
-	if err != nil || base.Scheme != "postgres" && base.Scheme != "postgresql" {
+	if err != nil || base.Scheme != "postgres" && base.Scheme != "postgresql" || strings.Contains(base.Path, "@") {
 		return nil, fault.New(fault.Config, "DATABASE_URL should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
 	}
 	where := shown(base)

@@ -66,56 +66,50 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// The checks, cheap ones first. The first three are what a server asks before it
-// serves.
-var (
-	quick = []string{"policies.sql", "roles.sql", "hardening.sql"}
-	all   = append(slices.Clone(quick), "version.sql", "tables.sql", "keys.sql", "views.sql", "functions.sql",
-		"grants.sql", "defaults.sql", "outside.sql", "settings.sql")
-)
+// checks are files of one query each.
+var checks = []string{
+	"policies.sql", "roles.sql", "hardening.sql", "version.sql", "tables.sql", "keys.sql", "views.sql", "functions.sql",
+	"grants.sql", "defaults.sql", "outside.sql", "settings.sql",
+}
 
 // Check holds the whole database against the rules. Any role that may connect can
 // ask, since the catalogs are open to all. A database under migration may be seen
 // half done: give it a transaction of REPEATABLE READ for one picture.
 //
 // Errors: fault.NotMigrated, fault.PostgresTooOld.
-func Check(ctx context.Context, q Querier) (*Report, error) { return check(ctx, q, all) }
-
-// CheckQuick is the part of Check that a server runs before it serves: row-level
-// security and its policies, the powers of the roles, the hardening. Four statements.
-//
-// Errors: as Check.
-func CheckQuick(ctx context.Context, q Querier) (*Report, error) { return check(ctx, q, quick) }
+func Check(ctx context.Context, q Querier) (*Report, error) {
+	r := &Report{Hardening: "full", Missing: []string{}, Findings: []Finding{}}
+	if err := r.identify(ctx, q); err != nil {
+		return nil, err
+	}
+	for _, name := range checks {
+		found, err := ask(ctx, q, name)
+		if err != nil {
+			return nil, err
+		}
+		r.Findings = append(r.Findings, found...)
+	}
+	for _, f := range r.Findings {
+		if f.Check == "hardening" {
+			r.Hardening = "reduced"
+			r.Missing = append(r.Missing, f.Object)
+		}
+	}
+	slices.Sort(r.Missing)
+	slices.SortFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Check, b.Check), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
+	})
+	return r, nil
+}
 
 // Doctor connects to the database of url, as any role, and runs Check in a read-only
 // transaction.
 //
 // Errors: as Check, and fault.Config, fault.DatabaseDown.
-func Doctor(ctx context.Context, url string) (*Report, error) { return inspect(ctx, url, Check) }
-
-// Guard is CheckQuick for a server that is about to serve the database of url.
-// Warnings pass.
-//
-// Errors: as Doctor, and fault.WallBroken, which names every rule that is broken
-// with what mends it.
-func Guard(ctx context.Context, url string) error {
-	report, err := inspect(ctx, url, CheckQuick)
-	if err != nil || !report.Broken() {
-		return err
-	}
-	var broken strings.Builder
-	for _, f := range report.Findings {
-		if f.Severity == Error {
-			fmt.Fprintf(&broken, "\n  %s: %s\n    do: %s", f.Object, f.Message, f.Advice)
-		}
-	}
-	return fault.New(fault.WallBroken, "A wall between tenants is broken, so nothing is served. Mend it, then let `commonhold doctor` look at all of it:%s", broken.String())
-}
-
-func inspect(ctx context.Context, url string, check func(context.Context, Querier) (*Report, error)) (*Report, error) {
-	config, err := pgx.ParseConfig(url)
+func Doctor(ctx context.Context, url string) (*Report, error) {
+	config, err := postgres.ParseURL(url)
 	if err != nil {
-		return nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
+		return nil, err
 	}
 	config.ConnectTimeout = 5 * time.Second
 	config.RuntimeParams["application_name"] = "commonhold doctor"
@@ -137,32 +131,26 @@ func inspect(ctx context.Context, url string, check func(context.Context, Querie
 	if _, err := tx.Exec(ctx, string(path), pgx.QueryExecModeExec); err != nil {
 		return nil, fmt.Errorf("begin the check: %w", err)
 	}
-	return check(ctx, tx)
+	return Check(ctx, tx)
 }
 
-func check(ctx context.Context, q Querier, names []string) (*Report, error) {
-	r := &Report{Hardening: "full", Missing: []string{}, Findings: []Finding{}}
-	if err := r.identify(ctx, q); err != nil {
-		return nil, err
+// Guard is Doctor for a server that is about to serve the database of url: a dozen
+// statements, some fifty milliseconds. Warnings pass.
+//
+// Errors: as Doctor, and fault.WallBroken, which names every rule that is broken
+// with what mends it.
+func Guard(ctx context.Context, url string) error {
+	report, err := Doctor(ctx, url)
+	if err != nil || !report.Broken() {
+		return err
 	}
-	for _, name := range names {
-		found, err := ask(ctx, q, name)
-		if err != nil {
-			return nil, err
-		}
-		r.Findings = append(r.Findings, found...)
-	}
-	for _, f := range r.Findings {
-		if f.Check == "hardening" {
-			r.Hardening = "reduced"
-			r.Missing = append(r.Missing, f.Object)
+	var broken strings.Builder
+	for _, f := range report.Findings {
+		if f.Severity == Error {
+			fmt.Fprintf(&broken, "\n  %s: %s\n    do: %s", f.Object, f.Message, f.Advice)
 		}
 	}
-	slices.Sort(r.Missing)
-	slices.SortFunc(r.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Check, b.Check), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
-	})
-	return r, nil
+	return fault.New(fault.WallBroken, "A wall between tenants is broken, so nothing is served. Mend it, and start again:%s", broken.String())
 }
 
 // identify notes where it is, and refuses what there is nothing to check in.

@@ -62,17 +62,14 @@ func planted(t *testing.T, conn *pgx.Conn, fn func(pgx.Tx)) {
 	fn(tx)
 }
 
-func report(t *testing.T, check func(context.Context, Querier) (*Report, error), q Querier) *Report {
+func report(t *testing.T, q Querier) *Report {
 	t.Helper()
-	r, err := check(t.Context(), q)
+	r, err := Check(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
-
-// isQuick tells a finding of CheckQuick from the others.
-var isQuick = regexp.MustCompile(`^(rls\.|policy\.|role\.|hardening )`)
 
 // The planted faults lock tables and catalogs, so this test is not parallel: the
 // parallel ones wait until it has finished.
@@ -83,7 +80,7 @@ func TestPlantedFaultsAreFoundAndTheAdviceMendsThem(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			planted(t, conn, func(tx pgx.Tx) {
 				execute(t, tx, f.plant)
-				r := report(t, Check, tx)
+				r := report(t, tx)
 				if got := named(r); !slices.Equal(got, f.found) {
 					t.Fatalf("found %q, want %q", got, f.found)
 				}
@@ -91,11 +88,10 @@ func TestPlantedFaultsAreFoundAndTheAdviceMendsThem(t *testing.T) {
 				if r.Broken() != severe || (r.Hardening == "reduced") != (len(r.Missing) > 0) {
 					t.Errorf("broken %t, hardening %s, missing %q of %+v", r.Broken(), r.Hardening, r.Missing, r.Findings)
 				}
-				// The control role at the start of a server sees as much of what it asks for.
-				execute(t, tx, "set local role commonhold_control; set local search_path = control, gate")
-				quickly := slices.DeleteFunc(slices.Clone(f.found), func(name string) bool { return !isQuick.MatchString(name) })
-				if got := named(report(t, CheckQuick, tx)); !slices.Equal(got, quickly) {
-					t.Errorf("the control role quickly found %q, want %q", got, quickly)
+				// The request role, which asks when a server starts, sees as much.
+				execute(t, tx, "set local role commonhold_app; set local search_path = pg_catalog")
+				if got := named(report(t, tx)); !slices.Equal(got, f.found) {
+					t.Errorf("the request role found %q, want %q", got, f.found)
 				}
 				execute(t, tx, "reset role; reset search_path")
 				// What was mended may show what it hid: an owner needs no grants.
@@ -104,7 +100,7 @@ func TestPlantedFaultsAreFoundAndTheAdviceMendsThem(t *testing.T) {
 						byHand = append(byHand, f.name)
 						return
 					}
-					if r = report(t, Check, tx); len(named(r)) == 0 {
+					if r = report(t, tx); len(named(r)) == 0 {
 						return
 					}
 				}
@@ -156,7 +152,7 @@ func TestEveryCheckHasAPlantedFault(t *testing.T) {
 		}
 	}
 	count := 0
-	for _, name := range all {
+	for _, name := range checks {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			t.Fatal(err)
@@ -201,11 +197,8 @@ func TestNothingIsFoundInACleanDatabaseWhoeverAsks(t *testing.T) {
 				t.Errorf("server %s: %+v", r.Server, r.Findings)
 			}
 			// Outside of the doctor's transaction, with the role's own search path.
-			if names := named(report(t, Check, connect(t, role))); len(names) != 0 {
+			if names := named(report(t, connect(t, role))); len(names) != 0 {
 				t.Errorf("found %q", names)
-			}
-			if names := named(report(t, CheckQuick, connect(t, role))); len(names) != 0 {
-				t.Errorf("found quickly %q", names)
 			}
 			text, err := json.Marshal(r)
 			if err != nil || !strings.Contains(string(text), `"missing":[],"findings":[`) {
@@ -218,11 +211,9 @@ func TestNothingIsFoundInACleanDatabaseWhoeverAsks(t *testing.T) {
 func TestReducedHardeningIsNamedAndBreaksNoWall(t *testing.T) {
 	planted(t, connect(t, "postgres"), func(tx pgx.Tx) {
 		execute(t, tx, "grant execute on function set_config(text, text, boolean) to public; grant usage on language sql to public; grant update (setting) on pg_settings to public")
-		for _, check := range []func(context.Context, Querier) (*Report, error){Check, CheckQuick} {
-			r := report(t, check, tx)
-			if r.Broken() || r.Hardening != "reduced" || !slices.Equal(r.Missing, []string{"language sql", "pg_settings", "set_config(text,text,boolean)"}) {
-				t.Errorf("broken %t, hardening %s, missing %q", r.Broken(), r.Hardening, r.Missing)
-			}
+		r := report(t, tx)
+		if r.Broken() || r.Hardening != "reduced" || !slices.Equal(r.Missing, []string{"language sql", "pg_settings", "set_config(text,text,boolean)"}) {
+			t.Errorf("broken %t, hardening %s, missing %q", r.Broken(), r.Hardening, r.Missing)
 		}
 	})
 }
@@ -231,7 +222,7 @@ func TestReducedHardeningIsNamedAndBreaksNoWall(t *testing.T) {
 func TestMembershipSaysWhereItLeads(t *testing.T) {
 	planted(t, connect(t, "postgres"), func(tx pgx.Tx) {
 		execute(t, tx, "create role powerful bypassrls; create role middle; grant powerful to middle; grant middle to commonhold_app")
-		for _, f := range report(t, CheckQuick, tx).Findings {
+		for _, f := range report(t, tx).Findings {
 			if f.Object == "commonhold_app" && strings.Contains(f.Message, "powerful (BYPASSRLS)") && f.Advice == "revoke middle from commonhold_app" {
 				return
 			}
@@ -248,7 +239,7 @@ func TestPolicyThatOnlyPrintsTheSameIsFound(t *testing.T) {
 			alter policy members_visible on control.users using (exists (
 				select from memberships as m
 				where m.tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and m.user_id = users.id))`)
-		if got := named(report(t, CheckQuick, tx)); !slices.Equal(got, []string{"policy.shadowed control.users"}) {
+		if got := named(report(t, tx)); !slices.Equal(got, []string{"policy.shadowed control.users"}) {
 			t.Errorf("found %q", got)
 		}
 	})

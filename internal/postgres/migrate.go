@@ -217,9 +217,9 @@ func appliedVersion(ctx context.Context, conn *pgx.Conn, schema string) (int64, 
 }
 
 func connectAdmin(ctx context.Context, adminURL string) (*pgx.ConnConfig, *pgx.Conn, error) {
-	config, err := pgx.ParseConfig(adminURL)
+	config, err := ParseURL(adminURL)
 	if err != nil {
-		return nil, nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
+		return nil, nil, err
 	}
 	config.ConnectTimeout = 5 * time.Second
 	config.RuntimeParams["application_name"] = "commonhold migrate"

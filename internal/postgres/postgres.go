@@ -176,6 +176,9 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	if err != nil {
 		return nil, fault.New(fault.Config, "The database URL of %s cannot be read: it should look like postgres://%s:PASSWORD@HOST:5432/DATABASE.", role, role)
 	}
+	if err := checkHosts(config.ConnConfig); err != nil {
+		return nil, err
+	}
 	if err := checkMode(config.ConnConfig, role); err != nil {
 		return nil, err
 	}
@@ -202,6 +205,30 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 		return nil, err
 	}
 	return pool, nil
+}
+
+// ParseURL reads a database URL. No part of it is in an error.
+//
+// Errors: fault.Config.
+func ParseURL(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")
+	}
+	return config, checkHosts(config)
+}
+
+// checkHosts refuses a host that holds the rest of a password: pgx ends the password
+// at its first @, and every later error names the host.
+func checkHosts(c *pgx.ConnConfig) error {
+	odd := strings.Contains(c.Host, "@")
+	for _, other := range c.Fallbacks {
+		odd = odd || strings.Contains(other.Host, "@")
+	}
+	if odd {
+		return fault.New(fault.Config, "The host in the database URL holds an @. In a password write %%40 for it.")
+	}
+	return nil
 }
 
 // canceller asks the server to stop the statement of a context that is over, and

@@ -107,9 +107,12 @@ func Check(ctx context.Context, q Querier) (*Report, error) {
 //
 // Errors: as Check, and fault.Config, fault.DatabaseDown.
 func Doctor(ctx context.Context, url string) (*Report, error) {
-	config, err := postgres.ParseURL(url)
-	if err != nil {
+	if err := postgres.CheckURL(url); err != nil {
 		return nil, err
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
 	config.ConnectTimeout = 5 * time.Second
 	config.RuntimeParams["application_name"] = "commonhold doctor"

@@ -217,7 +217,7 @@ func appliedVersion(ctx context.Context, conn *pgx.Conn, schema string) (int64, 
 }
 
 func connectAdmin(ctx context.Context, adminURL string) (*pgx.ConnConfig, *pgx.Conn, error) {
-	config, err := ParseURL(adminURL)
+	config, err := parseURL(adminURL)
 	if err != nil {
 		return nil, nil, err
 	}

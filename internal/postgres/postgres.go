@@ -207,10 +207,15 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	return pool, nil
 }
 
-// ParseURL reads a database URL. No part of it is in an error.
+// CheckURL tells whether a database URL can be read. No part of it is in the error.
 //
 // Errors: fault.Config.
-func ParseURL(url string) (*pgx.ConnConfig, error) {
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
+func parseURL(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fault.New(fault.Config, "The database URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE.")

@@ -417,6 +417,25 @@ func TestAnOrderThatFailsLeavesNoGap(t *testing.T) { //nolint:paralleltest // se
 	numbersAreWhole(t, c, 2)
 }
 
+// Orders that share nothing but the tenant are placed side by side, and numbered one
+// after the other.
+func TestNumbersOfOrdersAtOnce(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, pgtest.New(t)).NewTenant(t)
+	customers, products := make([]string, 32), make([]string, 32)
+	for i := range customers {
+		customers[i], products[i] = addCustomer(t, c, fmt.Sprintf("%d@tests.example", i)), goods(t, c, fmt.Sprint(i), 10, "1.00")
+	}
+	for range 3 {
+		for i, got := range buyers(32, func(i int) changed { return place(t, c, customers[i], item(products[i], 1)) }) {
+			if got.Order == nil {
+				t.Errorf("%d: %v", i, got.UserErrors)
+			}
+		}
+	}
+	numbersAreWhole(t, c, 96)
+}
+
 // Numbers are each tenant's own.
 func TestNumbersTellNothingOfOtherTenants(t *testing.T) {
 	t.Parallel()

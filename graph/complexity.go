@@ -5,6 +5,10 @@ import "github.com/commonhold/commonhold/graph/generated"
 // maxCost keeps a sum of nested pages from overflowing.
 const maxCost = 1 << 40
 
+// longText is what a text of up to 40 KB costs: asked for often enough, it makes an
+// answer of any size.
+const longText = 50
+
 // complexity says what each connection costs: its page times what is asked of each
 // entry. A long text costs more than a short one, and every other field one more
 // than its children, gqlgen's default.
@@ -20,10 +24,15 @@ func complexity() (c generated.ComplexityRoot) {
 		return pageCost(child, first, last)
 	}
 	c.Customer.Orders = connectionCost
-	// Lines come without pages: an order has some, seldom the hundred it may have.
-	c.Order.Items = func(child int) int { return pageCost(child, nil, nil) }
-	// Up to 40 KB of text each: asked for often enough, an answer of any size.
-	c.Product.Description = func(int) int { return 50 }
+	// Lines come without pages. An order has some, seldom the hundred it may have;
+	// that is not counted upon where long texts are asked for.
+	c.Order.Items = func(child int) int {
+		if child > longText {
+			return min(1+maxLines*child, maxCost)
+		}
+		return pageCost(child, nil, nil)
+	}
+	c.Product.Description = func(int) int { return longText }
 	return c
 }
 

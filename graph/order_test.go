@@ -625,49 +625,67 @@ func TestOrdersAreFilteredAndPaged(t *testing.T) {
 				want = append(want, m.id)
 			}
 		}
-		for _, size := range []int{1, 3, 20} {
-			for _, backward := range []bool{false, true} {
-				var got []string
-				variables := map[string]any{"filter": f.filter}
-				document := `query($filter: OrderFilter, $n: Int, $at: String) { orders(filter: $filter, first: $n, after: $at) { totalCount nodes { id } edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`
+		isPaged(t, c, `query($filter: OrderFilter, $n: Int, $at: String) { list: orders(filter: $filter, PAGE) CONNECTION }`, map[string]any{"filter": f.filter}, want)
+	}
+	for _, customer := range customers {
+		var want []string
+		for _, m := range all {
+			if m.customer == customer {
+				want = append(want, m.id)
+			}
+		}
+		isPaged(t, c, `query($id: ID!, $n: Int, $at: String) { within: customer(id: $id) { list: orders(PAGE) CONNECTION } }`, map[string]any{"id": customer}, want)
+	}
+	for i := range 5 {
+		customers = append(customers, addCustomer(t, c, fmt.Sprintf("more-%d@tests.example", i)))
+	}
+	exec(t, admin(t), `update shared.customers set created_at = date_trunc('hour', created_at) where tenant_id = $1 and id in (select id from shared.customers where tenant_id = $1 order by created_at limit 4)`, c.Tenant.ID)
+	slices.Reverse(customers)
+	isPaged(t, c, `query($n: Int, $at: String) { list: customers(PAGE) CONNECTION }`, map[string]any{}, customers)
+}
+
+// isPaged wants a list to be the same by pages of every size, forward and backward.
+func isPaged(t *testing.T, c *apitest.Client, document string, variables map[string]any, want []string) {
+	t.Helper()
+	type connection struct {
+		TotalCount int
+		Nodes      []struct{ ID string }
+		Edges      []struct{ Cursor string }
+		PageInfo   struct {
+			HasNextPage, HasPreviousPage bool
+			StartCursor, EndCursor       string
+		}
+	}
+	document = strings.ReplaceAll(document, "CONNECTION", "{ totalCount nodes { id } edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }")
+	for _, size := range []int{1, 3, 20} {
+		for backward, page := range map[bool]string{false: "first: $n, after: $at", true: "last: $n, before: $at"} {
+			var got []string
+			variables["n"], variables["at"] = size, nil
+			for more := true; more; {
+				var answer struct {
+					List   connection
+					Within struct{ List connection }
+				}
+				c.Must(t, strings.ReplaceAll(document, "PAGE", page), variables, &answer)
+				list := answer.List
+				if strings.Contains(document, "within:") {
+					list = answer.Within.List
+				}
+				var ids []string
+				for _, n := range list.Nodes {
+					ids = append(ids, n.ID)
+				}
+				if list.TotalCount != len(want) || len(list.Edges) != len(ids) {
+					t.Fatalf("%s: %+v", document, list)
+				}
 				if backward {
-					document = strings.NewReplacer("first:", "last:", "after:", "before:").Replace(document)
+					got, more, variables["at"] = append(ids, got...), list.PageInfo.HasPreviousPage, list.PageInfo.StartCursor
+				} else {
+					got, more, variables["at"] = append(got, ids...), list.PageInfo.HasNextPage, list.PageInfo.EndCursor
 				}
-				for variables["n"] = size; ; {
-					var page struct {
-						Orders struct {
-							TotalCount int
-							Nodes      []struct{ ID string }
-							Edges      []struct{ Cursor string }
-							PageInfo   struct {
-								HasNextPage, HasPreviousPage bool
-								StartCursor, EndCursor       string
-							}
-						}
-					}
-					c.Must(t, document, variables, &page)
-					var ids []string
-					for _, n := range page.Orders.Nodes {
-						ids = append(ids, n.ID)
-					}
-					if page.Orders.TotalCount != len(want) || len(page.Orders.Edges) != len(ids) {
-						t.Fatalf("%v: %+v", f.filter, page)
-					}
-					more := page.Orders.PageInfo.HasNextPage
-					variables["at"] = page.Orders.PageInfo.EndCursor
-					if backward {
-						got, more = append(ids, got...), page.Orders.PageInfo.HasPreviousPage
-						variables["at"] = page.Orders.PageInfo.StartCursor
-					} else {
-						got = append(got, ids...)
-					}
-					if !more {
-						break
-					}
-				}
-				if !slices.Equal(got, want) {
-					t.Errorf("%v by %d, backward %v: %v, want %v", f.filter, size, backward, got, want)
-				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %v by %d, backward %v: %v, want %v", document, variables, size, backward, got, want)
 			}
 		}
 	}

@@ -252,6 +252,12 @@ func TestCostCountsEntries(t *testing.T) {
 	if a := owner.Do(t, nested, map[string]any{"n": 100}); a.Code() != "QUERY_TOO_COMPLEX" {
 		t.Errorf("ten thousand products at once: %s", a.Body)
 	}
+	// An order has few lines, or so it is hoped: not where each brings a long text.
+	lines := `query($n: Int) { orders(first: $n) { nodes { items { product { name # } } } } }`
+	owner.Must(t, strings.ReplaceAll(lines, "#", "category { name }"), map[string]any{"n": 100}, nil)
+	if a := owner.Do(t, strings.ReplaceAll(lines, "#", "description"), map[string]any{"n": 4}); a.Code() != "QUERY_TOO_COMPLEX" {
+		t.Errorf("four hundred long texts at once: %s", a.Body)
+	}
 	// Pages side by side add up.
 	if a := owner.Do(t, `{ `+numbered(30, "a#: categories(last: 100) { nodes { id name } edges { cursor node { id name } } } ")+`}`, nil); a.Code() != "QUERY_TOO_COMPLEX" {
 		t.Errorf("thirty pages side by side: %.300s", a.Body)

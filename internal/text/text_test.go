@@ -135,3 +135,24 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func TestEmail(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"name@company.example": "name@company.example", "  Name@Company.Example\n": "Name@Company.Example",
+		"first.last+tag@sub.company.example": "first.last+tag@sub.company.example", "jörg@köln.example": "jörg@köln.example",
+		strings.Repeat("x", 242) + "@company.org": strings.Repeat("x", 242) + "@company.org",
+	} {
+		if got, err := text.Email(given); err != nil || got != want {
+			t.Errorf("%q: %q, %v", given, got, err)
+		}
+	}
+	for _, given := range []string{
+		"", "@", "a@", "@b", "name", "name@", "a b@c.example", "a@b@c.example", `"a b"@c.example`, "Name <name@company.example>", "<name@company.example>",
+		"a@b.example, c@d.example", "a@b.example;c@d.example", "a\x00@b.example", "a\n@b.example", "a@b\u2028.example", "\xff@b.example", strings.Repeat("x", 243) + "@company.org",
+	} {
+		if got, err := text.Email(given); !fault.Is(err, fault.Invalid) || got != "" {
+			t.Errorf("%q passed as %q: %v", given, got, err)
+		}
+	}
+}

@@ -91,7 +91,7 @@ func (r rule) against(found []violation) (wrong []string) {
 }
 
 // rules are all there are.
-var rules = []rule{poolRule, textRule, builtRule, argumentRule, protocolRule, makeRule, decodeRule, requestRule}
+var rules = []rule{poolRule, textRule, builtRule, argumentRule, protocolRule, makeRule, decodeRule, requestRule, platformRule, callerRule}
 
 // The program keeps its rules, but for the exceptions.
 func TestProgramKeepsTheRules(t *testing.T) {
@@ -370,6 +370,16 @@ func (p *pack) text(e ast.Expr) (string, bool) {
 // called is the function or method that is called, nil for a call of a value or a
 // conversion.
 func (p *pack) called(call *ast.CallExpr) *types.Func {
+	name := calledName(call)
+	if name == nil {
+		return nil
+	}
+	fn, _ := p.info.Uses[name].(*types.Func)
+	return fn
+}
+
+// calledName is the name that is called, nil for what has none.
+func calledName(call *ast.CallExpr) *ast.Ident {
 	f := ast.Unparen(call.Fun)
 	switch generic := f.(type) { // with its types given
 	case *ast.IndexExpr:
@@ -377,17 +387,13 @@ func (p *pack) called(call *ast.CallExpr) *types.Func {
 	case *ast.IndexListExpr:
 		f = generic.X
 	}
-	var name *ast.Ident
 	switch f := f.(type) {
 	case *ast.Ident:
-		name = f
+		return f
 	case *ast.SelectorExpr:
-		name = f.Sel
-	default:
-		return nil
+		return f.Sel
 	}
-	fn, _ := p.info.Uses[name].(*types.Func)
-	return fn
+	return nil
 }
 
 // named is the package path and name of a type, through pointers; "" for one

@@ -3,6 +3,7 @@ package coderules
 import (
 	"go/ast"
 	"go/types"
+	"regexp"
 	"slices"
 )
 
@@ -10,12 +11,12 @@ import (
 // protocol can carry a second one, and then SET LOCAL is within reach.
 // TestExtendedProtocolOnly sees the same on the wire, for the paths it takes.
 var protocolRule = rule{name: "protocol", check: simpleProtocol, excepted: map[string]exception{
-	"internal/postgres.checkMode":       {1, "the mode is named to be refused"},
+	"internal/postgres.checkMode":       {2, "the mode is named to be refused"},
 	"internal/postgres.status":          {2, "constants of a migrator's own connection: set role, reset role"},
 	"internal/postgres.bootstrap":       {1, "an embedded file of several statements, sent by a migrator: it must be one message to be one transaction"},
 	"internal/postgres.CreateDatabase":  {1, "a migrator's statement, which takes no parameters"},
 	"internal/postgres.SetRolePassword": {1, "a migrator's statement, which takes no parameters"},
-	"internal/isolation.inspect":        {1, "an embedded file of one statement, on doctor's own connection"},
+	"internal/isolation.Doctor":         {1, "an embedded file of one statement, on doctor's own connection"},
 	"internal/bench":                    {anyNumber, "a tool that measures other ways to reach a tenant than the handle; nothing imports it"},
 }}
 
@@ -34,7 +35,15 @@ var byText = map[string]string{
 }
 
 func simpleProtocol(p *pack) (found []violation) {
+	p.constants(func(site string, e ast.Expr, text string) {
+		if modeInURL.MatchString(text) {
+			found = append(found, p.at(site, e, "%.40q chooses how statements are sent; who runs the server does that in its URL, and checkMode of internal/postgres refuses what is not served", text))
+		}
+	})
 	p.each(func(site string, n ast.Node) {
+		if e, ok := n.(ast.Expr); ok && p.modeByNumber(e) {
+			found = append(found, p.at(site, n, "a mode by its number may be the simple protocol, in which one text may carry two statements; leave the mode out"))
+		}
 		switch n := n.(type) {
 		case *ast.Ident:
 			switch used := p.info.Uses[n].(type) {
@@ -67,6 +76,24 @@ func simpleProtocol(p *pack) (found []violation) {
 		}
 	})
 	return found
+}
+
+// modeInURL tells texts that go into a connection string; advice to who runs the
+// server names the modes too, but none that is simple.
+var modeInURL = regexp.MustCompile(`simple_protocol|default_query_exec_mode['"]?\s*=?\s*$`)
+
+// modeByNumber tells a mode of pgx that is not named: a number, or what is computed.
+func (p *pack) modeByNumber(e ast.Expr) bool {
+	if tv := p.info.Types[e]; tv.IsType() || tv.Type == nil || tv.Type.String() != "github.com/jackc/pgx/v5.QueryExecMode" {
+		return false
+	}
+	switch e := e.(type) {
+	case *ast.BasicLit, *ast.BinaryExpr:
+		return true
+	case *ast.CallExpr:
+		return p.info.Types[e.Fun].IsType()
+	}
+	return false
 }
 
 // givesTag tells the Exec of pgx, and of interfaces that stand for it, from others.

@@ -16,6 +16,7 @@ import (
 // not choose one.
 var tenantsInInput = map[string]string{
 	"SignInInput.tenant":             "a slug, which only chooses among the memberships of the person whose password was right",
+	"RegisterTenantInput.slug":       "the address of a tenant that does not exist yet; one in use is refused",
 	"RegisterTenantInput.tenantName": "the name of a tenant that does not exist yet",
 	"Mutation.registerTenant(input)": "what a tenant is to be made of that does not exist yet",
 }
@@ -25,7 +26,7 @@ var tenantsInInput = map[string]string{
 func tenantInputs(schema *ast.Schema, excepted map[string]string) (wrong []string) {
 	met := make(map[string]bool)
 	look := func(site, name string, t *ast.Type) {
-		if !strings.Contains(strings.ToLower(name+" "+t.Name()), "tenant") {
+		if !choosesTenant(schema, name) && !choosesTenant(schema, t.Name()) {
 			return
 		}
 		if met[site] = true; excepted[site] == "" {
@@ -54,6 +55,21 @@ func tenantInputs(schema *ast.Schema, excepted map[string]string) (wrong []strin
 	return wrong
 }
 
+// nounLike are the words for a tenant that can be a noun of its own where tenants keep
+// such things.
+var nounLike = map[string]string{
+	"account": "Account", "accounts": "Account", "company": "Company", "companies": "Company",
+	"organization": "Organization", "organizations": "Organization", "organisation": "Organisation", "organisations": "Organisation",
+}
+
+// choosesTenant tells the words for a tenant, but for those that a noun of the schema
+// took: where a tenant keeps accounts, an id of one says which.
+func choosesTenant(schema *ast.Schema, name string) bool {
+	return tenantItself.MatchString(name) || slices.ContainsFunc(wordsOf(name), func(word string) bool {
+		return tenantWords.MatchString(word) && !slices.ContainsFunc(schema.PossibleTypes["Node"], func(noun *ast.Definition) bool { return noun.Name == nounLike[word] })
+	})
+}
+
 func TestNoInputChoosesATenant(t *testing.T) {
 	t.Parallel()
 	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema.graphql", Input: commonhold.Schema})
@@ -74,7 +90,14 @@ func TestInputsThatChooseATenantAreFound(t *testing.T) {
 			product(id: ID!, in: Tenant): String
 			orders(filter: Filter): String
 			signIn(input: SignIn!): Tenanted
+			listed(workspace: String!): String
+			productsOf(slug: String, org: ID, name: String): String
+			categoryCount(account: ID!, customerId: ID, orderBy: String, first: Int): Int
+			more(organisationId: ID, orgID: ID, companies: [ID!], customer_account: ID, ofAccounts: [ID!], subdomain: String, where: WorkspaceFilter): Int
+			less(organic: Boolean, accounting: String, accompanied: Boolean, organ: Int, slugging: Int, tent: Int, topTen: Int, customer: ID): Int
 		}
+		input WorkspaceFilter { name: String }
+		interface Node { id: ID! }
 		input Tenant { slug: String! }
 		input Filter { OfTenant: ID, tenant_id: ID, name: String }
 		input SignIn { tenant: String }
@@ -87,8 +110,26 @@ func TestInputsThatChooseATenantAreFound(t *testing.T) {
 		site, _, _ := strings.Cut(wrong, ": ")
 		sites = append(sites, site)
 	}
-	want := []string{"Filter.OfTenant", "Filter.tenant_id", "Gone.tenant", "Query.product(in)", "Query.products(tenantId)"}
+	want := []string{
+		"Filter.OfTenant", "Filter.tenant_id", "Gone.tenant", "Query.categoryCount(account)", "Query.listed(workspace)",
+		"Query.more(companies)", "Query.more(customer_account)", "Query.more(ofAccounts)", "Query.more(orgID)", "Query.more(organisationId)", "Query.more(subdomain)", "Query.more(where)",
+		"Query.product(in)", "Query.products(tenantId)", "Query.productsOf(org)", "Query.productsOf(slug)", "Tenant.slug",
+	}
 	if !slices.Equal(sites, want) {
 		t.Errorf("found %q, want %q", sites, want)
+	}
+
+	// A tenant may keep accounts and companies of its own, but no other tenants.
+	nouns, err := gqlparser.LoadSchema(&ast.Source{Input: `
+		type Query { company(companyId: ID!, account: ID!, inCompanies: [ID!], organization: ID, workspace: ID): Company }
+		interface Node { id: ID! }
+		type Account implements Node { id: ID! }
+		type Company implements Node { id: ID! }
+		type Workspace implements Node { id: ID! }`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrong := tenantInputs(nouns, nil); len(wrong) != 2 || !strings.HasPrefix(wrong[0], "Query.company(organization)") || !strings.HasPrefix(wrong[1], "Query.company(workspace)") {
+		t.Errorf("business nouns: %q", wrong)
 	}
 }

@@ -61,10 +61,12 @@ var argumentRule = rule{name: "sql-argument", check: sqlArguments, excepted: map
 	"internal/postgres.appliedVersion":   {1, "a quoted schema, see sql-built"},
 	"internal/postgres.CreateDatabase":   {1, "a quoted name, see sql-built"},
 	"internal/postgres.SetRolePassword":  {1, "a quoted name, see sql-built"},
-	"internal/isolation.inspect":         {1, "an embedded file of internal/isolation"},
+	"internal/isolation.Doctor":          {1, "an embedded file of internal/isolation"},
 	"internal/isolation.Report.identify": {1, "an embedded file of internal/isolation"},
 	"internal/isolation.ask":             {1, "embedded files of internal/isolation"},
 	"internal/bench":                     {anyNumber, "a tool, see sql-text"},
+
+	"internal/postgres.countTracer.TraceBatchStart": {2, "reads what is sent, to count it"},
 }}
 
 const insteadOfText = "SQL stands in queries/ (sqlc makes the Go of it) or in a migration, not in Go"
@@ -191,10 +193,26 @@ func isString(t types.Type) bool {
 
 // sqlArguments finds calls that send a text which is no constant.
 func sqlArguments(p *pack) (found []violation) {
+	calls := make(map[*ast.Ident]bool)
 	p.each(func(site string, n ast.Node) {
+		if name, ok := n.(*ast.Ident); ok && !calls[name] {
+			switch used := p.info.Uses[name].(type) {
+			case *types.Func:
+				if takesSQL(used) {
+					found = append(found, p.at(site, n, "%s as a value sends whatever text it is given later, where nobody looks; call it where the text is", used.Name()))
+				}
+			case *types.Var:
+				if isQueued(used) {
+					found = append(found, p.at(site, n, "%s of a batch is a text that is sent past Queue; call Queue with a constant", used.Name()))
+				}
+			}
+		}
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return
+		}
+		if name := calledName(call); name != nil { // visited before the name
+			calls[name] = true
 		}
 		fn := p.called(call)
 		if fn == nil || !takesSQL(fn) {
@@ -213,6 +231,18 @@ func sqlArguments(p *pack) (found []violation) {
 		}
 	})
 	return found
+}
+
+// isQueued tells the fields of pgx's batches that hold what will be sent.
+func isQueued(field *types.Var) bool {
+	if !field.IsField() || field.Pkg() == nil || field.Pkg().Path() != "github.com/jackc/pgx/v5" {
+		return false
+	}
+	if field.Name() != "SQL" {
+		return field.Name() == "QueuedQueries"
+	}
+	queued, ok := field.Pkg().Scope().Lookup("QueuedQuery").Type().Underlying().(*types.Struct)
+	return ok && slices.Contains(slices.Collect(queued.Fields()), field)
 }
 
 var senders = []string{"Exec", "ExecContext", "ExecParams", "Query", "QueryContext", "QueryRow", "QueryRowContext", "Queue", "Prepare", "PrepareContext", "SendPrepare", "SendQueryParams"}
@@ -254,7 +284,7 @@ var (
 		`(?:begin|commit|rollback|abort|end)(?:\s+(?:work|transaction))?\s*;?$`, `(?:start|begin|commit|rollback|prepare)\s+(?:transaction|work|prepared|isolation|read\s+only)\b`, `rollback\s+to\b`, `savepoint\s+\w+`, `release\s+savepoint\b`,
 		`lock\s+table\b`, `copy\s+(?:[\w".%]+\s*(?:\([^)]*\)\s*)?|\(.*\)\s*)(?:from|to)\s+(?:stdin|stdout|program|'|%)`, `(?:un)?listen\s+(?:[\w"%]+|\*)\s*;?$`, `notify\s+\w+\s*(?:,\s*'|;?$)`,
 		`call\s+[\w.]+\(`, `do\s+(?:language\s+\w+\s+)?\$`, `vacuum\b`, `analyze\s+[\w.]+\s*;?$`, `explain\s*(?:\(|analyze\b|select\b)`, `(?:declare|fetch|close)\s+\w+.*\bcursor\b`,
-		`deallocate\b`, `discard\s+(?:all|plans|temp|sequences)\b`, `comment\s+on\b`, `reindex\b`, `refresh\s+materialized\b`, `reassign\s+owned\b`, `security\s+label\b`, `values\s*\(`, `table\s+[\w.]+\s*;$`,
+		`deallocate\b`, `discard\s+(?:all|plans|temp|sequences)\b`, `comment\s+on\b`, `reindex\b`, `refresh\s+materialized\b`, `reassign\s+owned\b`, `security\s+label\b`, `values\s*\(`, `table\s+[\w."%]+\s*[*;)]?\s*;?$`, `table\s+[\w."%]+\s+(?:limit\s+[\d$]|order\s+by|offset\s+[\d$]|fetch\s+(?:first|next)|union|except|intersect|for\s+(?:update|share))\b`,
 	}, "|") + `)`)
 	sqlInside = regexp.MustCompile(`(?is)` + strings.Join([]string{
 		`\bfrom\s+[\w".%]+\s+(?:as\s+\w+\s+)?(?:where|order\s+by|group\s+by|(?:inner|left|right|full|cross)\s+(?:outer\s+)?join|join\s+\w+|limit\s+[\d$])\b`,
@@ -280,7 +310,7 @@ func TestSQLIsToldFromProse(t *testing.T) {
 		"alter table t add x integer", "create database ", "create database %s", "create extension if not exists x", "grant select on t to r", "revoke all on t from r", "grant %s to %s", "truncate products", "truncate table t",
 		"set local app.tenant_id = 'x'", "set role x", "set search_path = shared", "SET search_path TO x", "reset role", "reset all", "show server_version", "begin", "COMMIT", "rollback;",
 		"start transaction", "begin read only", "lock table t", "copy t from stdin", "copy (select 1) to stdout", "listen changes", "notify changes", "call f()", "do $$ begin end $$", "vacuum analyze t",
-		"explain select 1", "deallocate all", "discard all", "comment on table t is 'x'", "savepoint a", " where id = $1", " order by name desc", " and tenant_id = ", "1; drop table t", "values (1)",
+		"explain select 1", "deallocate all", "discard all", "comment on table t is 'x'", "savepoint a", " where id = $1", " order by name desc", " and tenant_id = ", "1; drop table t", "values (1)", "table products", "TABLE products LIMIT 1", "table shared.products order by name", "(table products)", "table products;",
 		" from products where x", "coalesce(current_setting('app.tenant_id', true), '')", "on conflict do nothing", "select pg_sleep(1)", "select exists (select 1)", "select name as n", " join t as u on u.id = t.id", " left join t using (id)",
 	} {
 		if !looksLikeSQL(sql) {
@@ -291,7 +321,7 @@ func TestSQLIsToldFromProse(t *testing.T) {
 		"", "Set it with --data.", "set the password of %s", "create the database cluster: %w", "create database %s: %w", "Select a tenant.", "Show which roles there are.", "show", "Update the server.", "Delete the file and start again.",
 		"Create a tenant.", "Drop a file here.", "lock the directory", "copy the template", "copy the template: %w: %s", "Begin a session.", "begin the check", "the end", "from here to there", "where the tenant lives",
 		"Listen on another address.", "Do it again.", "Values of the input.", "Grant it a role.", "with as few as possible", "Call the operator.", "Choose one from the list where you can.", "Set a name to use.", "Use what the release notes say.",
-		"commit: %w", "set x to y", "release", "Analyze the plan.", "Table of contents", "The order is by name, the group by date.", "Install one with `", "update product", "select * over a USING: name the columns",
+		"commit: %w", "set x to y", "release", "Analyze the plan.", "Table of contents", "table %s has no tenant_id", "table products (alias p) is not tied", "the table products", "The order is by name, the group by date.", "Install one with `", "update product", "select * over a USING: name the columns",
 	} {
 		if looksLikeSQL(prose) {
 			t.Errorf("seen as SQL: %q", prose)

@@ -87,10 +87,10 @@ func ReadSchema(files fs.FS, role string, sets ...string) (*Schema, error) {
 	return s, nil
 }
 
-// harmless are statements of migrations that make, change or drop no table.
+// harmless are statements of migrations that make, change or drop no table, and give
+// no name of the allow-lists a second meaning.
 var harmless = []string{
-	"IndexStmt", "CreateFunctionStmt", "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "DoStmt", "CommentStmt",
-	"AlterFunctionStmt", "AlterDefaultPrivilegesStmt",
+	"IndexStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "CommentStmt", "AlterFunctionStmt", "AlterDefaultPrivilegesStmt",
 }
 
 // harmlessToColumns are parts of ALTER TABLE that neither add nor drop nor rename.
@@ -103,6 +103,10 @@ func (s *Schema) apply(kind string, fields map[string]any, references map[[2]str
 	switch {
 	case slices.Contains(harmless, kind):
 		return nil
+	case kind == "CreateFunctionStmt":
+		return unlikeBuiltIn(fields)
+	case kind == "DoStmt", kind == "SelectStmt":
+		return fmt.Errorf("a migration runs code (%s), which could make anything, a function by an allowed name too: write the statements themselves", kind)
 	case kind == "CreatePolicyStmt":
 		*policies = append(*policies, fields)
 		return nil
@@ -153,6 +157,22 @@ func (s *Schema) apply(kind string, fields map[string]any, references map[[2]str
 		return nil
 	}
 	return fmt.Errorf("a migration has a %s: teach textproof whether it changes a table (schema.go)", kind)
+}
+
+// unlikeBuiltIn refuses a function or procedure by a name that the allow-lists trust,
+// in whatever schema: PostgreSQL takes the one whose arguments fit best, wherever it
+// stands in the search path (manual, section 10.3), and the lists judged pg_catalog's.
+// Operators, casts, aggregates, types and domains are made by statements that apply
+// does not know at all.
+func unlikeBuiltIn(fields map[string]any) error {
+	var name string
+	for _, part := range list(fields, "funcname") {
+		name = text(part, "String", "sval")
+	}
+	if functions[name] != "" || types[name] != "" {
+		return fmt.Errorf("a migration makes a function %s, a name that queries may use because of what PostgreSQL's own %s does (allow.go): call it something else", name, name)
+	}
+	return nil
 }
 
 // add reads one element of CREATE TABLE: a column or a constraint.

@@ -3,7 +3,7 @@
 SHELL := bash
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help dev generate verify test race lint vet-sql bench soak
+.PHONY: help dev generate verify test race lint vet-sql contract bench soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -32,6 +32,10 @@ lint: ## go vet and golangci-lint
 
 vet-sql: ## prepare every query against a real, migrated database
 	go run ./internal/pgtest/vetsql
+
+contract: ## hold the running server to the specifications with their own tools (npm)
+	go build -o commonhold ./cmd/commonhold
+	cd web/contract && npm ci --no-audit --no-fund && npm test
 
 bench: ## measure ratios against baselines of the same run; writes BENCH.md
 	go run ./internal/bench

@@ -220,7 +220,7 @@ func TestRefusedTokens(t *testing.T) {
 				if a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" || a.Header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` {
 					t.Errorf("%s: %d, %q, %s", document, a.Status, a.Header.Get("WWW-Authenticate"), a.Body)
 				}
-				if a.Header.Get("Content-Type") != "application/json" || a.Data != nil || len(a.Errors) != 1 || a.Errors[0].Message == "" {
+				if a.Header.Get("Content-Type") != "application/json; charset=utf-8" || a.Data != nil || len(a.Errors) != 1 || a.Errors[0].Message == "" {
 					t.Errorf("%s: not an answer of GraphQL: %s", document, a.Body)
 				}
 				if len(secret) > 3 && strings.Contains(string(a.Body), secret) {

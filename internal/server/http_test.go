@@ -143,29 +143,91 @@ func stocked(t testing.TB) (*apitest.Client, *apitest.API) {
 func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
-	for _, c := range []struct {
-		accept, want string
-		refused      int // the status of a document that is refused
-	}{
-		{"", "application/json", 200},
-		{"*/*", "application/json", 200},
-		{"application/json", "application/json", 200},
-		{"application/graphql-response+json", "application/graphql-response+json", 400},
-		{"application/graphql-response+json, application/json;q=0.9", "application/graphql-response+json", 400},
-		{"application/json, multipart/mixed", "application/json", 200},
-		{"text/event-stream, application/json", "application/json", 200},
-		{"text/html", "application/json", 200},
-		{";;;", "application/json", 200},
+	const older, newer, none = "application/json", "application/graphql-response+json", ""
+	for _, c := range []struct{ accept, want string }{
+		{"", older},
+		{"*/*", older},
+		{"*", older},
+		{"*; q=.2, */*; q=.2", older},
+		{"application/*", older},
+		{"application/json", older},
+		{"APPLICATION/JSON", older},
+		{"application/json;charset=UTF-8", older},
+		{"application/graphql-response+json", newer},
+		{"application/graphql-response+json; charset=utf-8", newer},
+		{"application/graphql-response+json, application/json;q=0.9", newer},
+		{"application/json;q=0.9, application/graphql-response+json", newer},
+		{"application/json, application/graphql-response+json;q=0.9", older},
+		{"application/json, application/graphql-response+json", older},
+		{"application/graphql-response+json, application/json", newer},
+		{"*/*, application/graphql-response+json", newer},
+		{"application/graphql-response+json;q=0.1, */*;q=0.2", older},
+		{"application/json;q=0, */*", newer},
+		{"application/graphql-response+json;q=0, application/*;q=0.1", older},
+		{"application/json, multipart/mixed", older},
+		{"text/event-stream, application/json", older},
+		{"text/html, application/xhtml+xml, */*;q=0.8", older},
+		{"application/json;q=2, application/graphql-response+json;q=0.001", newer},
+		{";;;", older},
+		{"text/html", none},
+		{"multipart/mixed", none},
+		{"application/json;q=0", none},
+		{"application/json;q=0.0, application/graphql-response+json;q=0", none},
+		{"application/json;charset=utf-16", none},
+		{"application/graphql+json", none},
+		{"*/*;q=0", none},
 	} {
-		for document, want := range map[string]int{"{ __typename }": 200, "{ nothing }": c.refused, "{": c.refused, "{ __typename " + strings.Repeat("@a ", 60) + "}": c.refused} {
+		for document, executed := range map[string]bool{"{ __typename }": true, "{ nothing }": false, "{": false, "{ __typename " + strings.Repeat("@a ", 60) + "}": false} {
 			body, _ := json.Marshal(map[string]any{"query": document})
 			status, header, text := send(t, request(t, http.MethodPost, api.URL+"/graphql", string(body), "Content-Type", "application/json; charset=UTF-8", "Accept", c.accept))
-			if status != want || header.Get("Content-Type") != c.want || header.Get("X-Content-Type-Options") != "nosniff" {
+			want, media := http.StatusOK, c.want
+			switch {
+			case c.want == none:
+				want, media, executed = http.StatusNotAcceptable, older, false
+				if !strings.Contains(text, `"code":"BAD_REQUEST"`) || !strings.Contains(text, "in the Accept header") {
+					t.Errorf("Accept %q: %s", c.accept, text)
+				}
+			case c.want == newer && !executed:
+				want = http.StatusBadRequest
+			}
+			if status != want || header.Get("Content-Type") != media+"; charset=utf-8" || header.Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("Accept %q, %s: %d %v %s", c.accept, document, status, header, text)
 			}
-			if executed := document == "{ __typename }"; strings.Contains(text, `"data"`) != executed {
-				t.Errorf("%s: %s", document, text)
+			if strings.Contains(text, `"data"`) != executed {
+				t.Errorf("Accept %q, %s: %s", c.accept, document, text)
 			}
+		}
+	}
+	// Several headers are one.
+	r := request(t, http.MethodPost, api.URL+"/graphql", `{"query":"{ __typename }"}`, "Content-Type", "application/json")
+	r.Header["Accept"] = []string{"text/html", "application/graphql-response+json"}
+	if status, header, text := send(t, r); status != http.StatusOK || header.Get("Content-Type") != newer+"; charset=utf-8" {
+		t.Errorf("%d %v %s", status, header, text)
+	}
+}
+
+// What other tools write before or around JSON is read as what it is.
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	for name, body := range map[string]string{
+		"a byte order mark":      "\ufeff" + `{"query":"{ __typename }"}`,
+		"a member of tomorrow":   `{"query":"{ __typename }","onError":"HALT","QUERY":5}`,
+		"nulls":                  `{"query":"{ __typename }","variables":null,"operationName":null,"extensions":null,"documentId":null}`,
+		"no operation by name":   `{"query":"{ __typename }","operationName":""}`,
+		"space around":           " \n" + `{"query":"{ __typename }"}` + "\n",
+		"an escape in a name":    `{"quer\u0079":"{ __typename }"}`,
+		"the same variable name": `{"query":"query($a: Boolean!) { __typename @include(if: $a) }","variables":{"a":true}}`,
+	} {
+		status, _, text := send(t, request(t, http.MethodPost, api.URL+"/graphql", body, "Content-Type", "application/json", "Content-Encoding", "identity"))
+		if status != http.StatusOK || !strings.Contains(text, `"data":{"__typename":"Query"}`) {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+	for _, coding := range []string{"gzip", "br", "deflate, gzip"} {
+		status, _, text := send(t, request(t, http.MethodPost, api.URL+"/graphql", `{"query":"{ __typename }"}`, "Content-Type", "application/json", "Content-Encoding", coding))
+		if status != http.StatusUnsupportedMediaType || !strings.Contains(text, `"code":"BAD_REQUEST"`) || !strings.Contains(text, "without the header Content-Encoding") {
+			t.Errorf("%s: %d %s", coding, status, text)
 		}
 	}
 }

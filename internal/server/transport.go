@@ -1,16 +1,11 @@
 package server
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -30,11 +25,6 @@ const (
 	maxErrors   = 100
 )
 
-const (
-	mediaJSON    = "application/json"
-	mediaGraphQL = "application/graphql-response+json"
-)
-
 // transport speaks POST of JSON, and GET for queries. Everything else can be sent
 // by a form of another site. gqlgen's own transports repeat a body that they cannot
 // read, answer without a code, and turn away clients that offer HTTP/2 in an
@@ -44,22 +34,24 @@ type transport struct{ db *postgres.DB }
 func (transport) Supports(*http.Request) bool { return true }
 
 func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	w.Header().Set("Content-Type", accepted(r)) // also of the answer to a panic
-	params, refused := readParams(r)
+	media := readAccept(r.Header.Values("Accept")).answer()
+	w.Header().Set("Content-Type", cmp.Or(media, mediaJSON)+"; charset=utf-8") // also of the answer to a panic
+	request, refused := readRequest(r)
+	switch {
+	case refused != nil:
+	case media == "":
+		refused = notAcceptable()
+	case strings.TrimSpace(request.Query) == "":
+		refused = badRequest(`There is no document in this request. Send it as "query".`)
+	}
 	if refused != nil {
 		refused.write(w)
 		return
 	}
 	ctx := r.Context()
-	op, errs := exec.CreateOperationContext(ctx, params)
+	op, errs := exec.CreateOperationContext(ctx, &request.RawParams)
 	if errs != nil {
-		// GraphQL over HTTP, section 6.4: a document that cannot be executed is 400
-		// in the newer media type, which no proxy writes, and 200 in the older.
-		status := http.StatusOK
-		if accepted(r) == mediaGraphQL {
-			status = http.StatusBadRequest
-		}
-		respond(w, r, status, &graphql.Response{Errors: refusals(errs)}, func([]byte) {})
+		notExecuted(w, media, refusals(errs))
 		return
 	}
 	if r.Method == http.MethodGet && op.Operation.Operation != ast.Query {
@@ -88,18 +80,28 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 			Extensions: map[string]any{"code": fault.BadRequest},
 		})
 	}
-	respond(w, r, http.StatusOK, response, func(text []byte) { keep(ctx, key, response, text) })
+	if response.Data == nil { // refused by what stands around the operation
+		notExecuted(w, media, response.Errors)
+		return
+	}
+	respond(w, http.StatusOK, response, func(text []byte) { keep(ctx, key, response, text) })
 }
 
-// respond writes an answer. One without data was not executed, and does not say
-// that its data was null (GraphQL specification, section 7.1). before is called with
-// the text of the answer before anybody sees it.
-func respond(w http.ResponseWriter, r *http.Request, status int, response *graphql.Response, before func(text []byte)) {
-	w.Header().Set("Content-Type", accepted(r))
-	var body any = response
-	if response.Data == nil {
-		body = map[string]any{"errors": response.Errors}
+// notExecuted answers a document that cannot be executed: 400 in the newer media
+// type, which no proxy writes, and 200 in the older (GraphQL over HTTP, "Status
+// codes"). Such an answer does not say that its data was null (GraphQL
+// specification, section 7.1).
+func notExecuted(w http.ResponseWriter, media string, errs gqlerror.List) {
+	status := http.StatusOK
+	if media == mediaGraphQL {
+		status = http.StatusBadRequest
 	}
+	respond(w, status, map[string]any{"errors": errs}, func([]byte) {})
+}
+
+// respond writes an answer in the media type that its header names already. before
+// is called with its text before anybody sees it.
+func respond(w http.ResponseWriter, status int, body any, before func(text []byte)) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(fmt.Errorf("marshal an answer: %w", err))
@@ -112,109 +114,6 @@ func write(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(text) //nolint:gosec // JSON, and no browser guesses otherwise
-}
-
-// accepted is the first of the two media types that the client takes.
-func accepted(r *http.Request) string {
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		media, _, _ := mime.ParseMediaType(part)
-		switch media {
-		case mediaGraphQL:
-			return mediaGraphQL
-		case mediaJSON, "application/*", "*/*":
-			return mediaJSON
-		}
-	}
-	return mediaJSON
-}
-
-// refusal is an answer to what is no GraphQL request at all.
-type refusal struct {
-	status int
-	allow  string
-	fault  *fault.Error
-}
-
-func (f *refusal) write(w http.ResponseWriter) {
-	if f.allow != "" {
-		w.Header().Set("Allow", f.allow)
-	}
-	refuse(w, f.status, f.fault)
-}
-
-func badRequest(format string, args ...any) *refusal {
-	return &refusal{status: http.StatusBadRequest, fault: fault.New(fault.BadRequest, format, args...)}
-}
-
-func notAllowed(message, allow string) *refusal {
-	return &refusal{status: http.StatusMethodNotAllowed, allow: allow, fault: fault.New(fault.BadRequest, "%s", message)}
-}
-
-// readParams reads a request; nothing of it is repeated in a refusal.
-func readParams(r *http.Request) (*graphql.RawParams, *refusal) {
-	params := &graphql.RawParams{Headers: r.Header, ReadTime: graphql.TraceTiming{Start: graphql.Now()}}
-	var refused *refusal
-	switch r.Method {
-	case http.MethodGet:
-		refused = readURL(r.URL.RawQuery, params)
-	case http.MethodPost:
-		refused = readBody(r, params)
-	default:
-		refused = notAllowed("Send a query as POST or GET and a mutation as POST.", "GET, POST")
-	}
-	if refused == nil && strings.TrimSpace(params.Query) == "" {
-		refused = badRequest(`There is no document in this request. Send it as "query".`)
-	}
-	params.ReadTime.End = graphql.Now()
-	return params, refused
-}
-
-func readBody(r *http.Request, params *graphql.RawParams) *refusal {
-	media, options, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset := options["charset"]; err != nil || media != mediaJSON || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return &refusal{status: http.StatusUnsupportedMediaType, fault: fault.New(fault.BadRequest, "Send the request as JSON, with the header Content-Type: application/json.")}
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return badRequest("The request ended before its body did. Send it again.")
-	}
-	if err := decode(body, params); err != nil {
-		return badRequest(`The body is not a GraphQL request. Send a JSON object: {"query": "…", "variables": {…}}.`)
-	}
-	return nil
-}
-
-func readURL(raw string, params *graphql.RawParams) *refusal {
-	query, err := url.ParseQuery(raw)
-	if err != nil || !utf8.ValidString(query.Get("query")) {
-		return badRequest("The query string of this URL cannot be read. Encode each value for a URL.")
-	}
-	params.Query, params.OperationName = query.Get("query"), query.Get("operationName")
-	for _, part := range []struct {
-		name string
-		into *map[string]any
-	}{{"variables", &params.Variables}, {"extensions", &params.Extensions}} {
-		if text := query.Get(part.name); text != "" && decode([]byte(text), part.into) != nil {
-			return badRequest("The %s in this URL are not a JSON object.", part.name)
-		}
-	}
-	return nil
-}
-
-// decode reads one JSON value and nothing after it. Numbers stay as they are written.
-func decode(text []byte, into any) error {
-	if !utf8.Valid(text) { // the decoder would put U+FFFD in its place
-		return errors.New("not valid UTF-8")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("something follows the value")
-	}
-	return nil
 }
 
 // refusals are the errors of a document that was not executed: coded, few, short,

@@ -31,6 +31,7 @@ func newGraphQL(c Config) http.Handler {
 	}
 	srv.Use(&strictVariables{})
 	srv.Use(newLimiter(c.Limits))
+	srv.Use(&pricing{limit: c.Limits.Cost})
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
 	}

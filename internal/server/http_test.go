@@ -121,7 +121,7 @@ func TestQueriesByGET(t *testing.T) {
 		"operationName": {"one"}, "variables": {`{"n": 1}`},
 	}
 	status, header, body := send(t, request(t, http.MethodGet, api.URL+"/graphql?"+query.Encode(), "", "Authorization", "Bearer "+owner.Token))
-	if status != http.StatusOK || body != `{"data":{"products":{"nodes":[{"sku":"LAMP-1"}]}}}` {
+	if status != http.StatusOK || body != `{"data":{"products":{"nodes":[{"sku":"LAMP-1"}]}},"extensions":{"cost":{"requested":3,"actual":3}}}` {
 		t.Errorf("%d %s", status, body)
 	}
 	if header.Get("Cache-Control") != "no-store" {
@@ -373,7 +373,7 @@ func TestGracefulShutdown(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), `select pg_advisory_unlock($1)`, lock); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-finished; got.err != nil || got.status != http.StatusOK || got.body != `{"data":{"createCategory":{"category":{"name":"At the last moment"}}}}` {
+	if got := <-finished; got.err != nil || got.status != http.StatusOK || !strings.HasPrefix(got.body, `{"data":{"createCategory":{"category":{"name":"At the last moment"}}},"extensions":`) {
 		t.Errorf("the request in flight: %+v", got)
 	}
 	<-stopped

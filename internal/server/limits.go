@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 
-	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -42,7 +41,6 @@ func DefaultLimits() Limits {
 // remembered, so that a client's usual ones are walked once.
 type limiter struct {
 	limits Limits
-	schema graphql.ExecutableSchema
 	passed graphql.Cache[struct{}]
 }
 
@@ -58,10 +56,7 @@ func newLimiter(l Limits) *limiter {
 
 func (*limiter) ExtensionName() string { return "Limits" }
 
-func (l *limiter) Validate(schema graphql.ExecutableSchema) error {
-	l.schema = schema
-	return nil
-}
+func (*limiter) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters refuses a document by its size, before it is validated.
 func (l *limiter) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
@@ -101,14 +96,10 @@ func (l Limits) checkTokens(document string) *fault.Error {
 	}
 }
 
-// MutateOperationContext refuses an operation by its cost, which variables decide.
-func (l *limiter) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
+// MutateOperationContext refuses an operation that must stand alone and does not.
+func (*limiter) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	if err := standsAlone(op); err != nil {
 		return coded(err)
-	}
-	cost := complexity.Calculate(ctx, l.schema, op.Operation, op.Variables)
-	if cost > l.limits.Cost {
-		return coded(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages or fewer fields.", cost, l.limits.Cost))
 	}
 	return nil
 }

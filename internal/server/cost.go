@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/complexity"
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/commonhold/commonhold/internal/fault"
+)
+
+// pricing is a gqlgen extension. It refuses an operation by what it may cost, and
+// says in extensions.cost what it did cost. Both are sums over fields by graph's
+// cost functions: over those of the document with its pages full, and over those
+// that the answer has. So the second is a function of the document, its variables
+// and the answer alone: neither time nor the database shows in it, and two equal
+// answers to one request never differ in it.
+type pricing struct {
+	limit  int
+	schema graphql.ExecutableSchema
+}
+
+var (
+	_ graphql.HandlerExtension        = (*pricing)(nil)
+	_ graphql.OperationContextMutator = (*pricing)(nil)
+	_ graphql.ResponseInterceptor     = (*pricing)(nil)
+)
+
+// cost is extensions.cost.
+type cost struct {
+	Requested int `json:"requested"` // at most; the limit is on this
+	Actual    int `json:"actual"`    // never more than requested
+}
+
+func (*pricing) ExtensionName() string { return "Cost" }
+
+func (p *pricing) Validate(schema graphql.ExecutableSchema) error {
+	p.schema = schema
+	return nil
+}
+
+// MutateOperationContext refuses an operation by its cost, which variables decide.
+func (p *pricing) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	requested := complexity.Calculate(ctx, p.schema, op.Operation, op.Variables)
+	if requested > p.limit {
+		return coded(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages or fewer fields.", requested, p.limit))
+	}
+	op.Stats.SetExtension(p.ExtensionName(), requested)
+	return nil
+}
+
+// InterceptResponse adds the cost to an answer that was executed.
+func (p *pricing) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	response := next(ctx)
+	if response == nil || response.Data == nil {
+		return response
+	}
+	op := graphql.GetOperationContext(ctx)
+	requested, _ := op.Stats.GetExtension(p.ExtensionName()).(int)
+	prices := price{below: make(map[string]*price)}
+	p.collect(ctx, op, op.Operation.SelectionSet, prices.below)
+	if response.Extensions == nil {
+		response.Extensions = make(map[string]any, 1)
+	}
+	response.Extensions["cost"] = cost{Requested: requested, Actual: min((&tally{text: response.Data}).value(&prices), requested)}
+	return response
+}
+
+// price is what a field costs without what is below it, and what that costs by the
+// names it has in the answer.
+type price struct {
+	own   int
+	below map[string]*price
+}
+
+// collect prices a selection. Where one name stands for fields of several types, the
+// dearest counts: the answer does not say which it was.
+func (p *pricing) collect(ctx context.Context, op *graphql.OperationContext, set ast.SelectionSet, into map[string]*price) {
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			answered := p.schema.Schema().Types[s.Definition.Type.Name()]
+			if answered.Name == "__Schema" { // no tenant's data; requested counts nothing for it either
+				continue
+			}
+			known := into[s.Alias]
+			if known == nil {
+				known = &price{below: make(map[string]*price)}
+				into[s.Alias] = known
+			}
+			known.own = max(known.own, p.of(ctx, op, s))
+			p.collect(ctx, op, s.SelectionSet, known.below)
+		case *ast.InlineFragment:
+			p.collect(ctx, op, s.SelectionSet, into)
+		case *ast.FragmentSpread:
+			p.collect(ctx, op, s.Definition.SelectionSet, into)
+		}
+	}
+}
+
+// of is what a field costs with nothing below it.
+func (p *pricing) of(ctx context.Context, op *graphql.OperationContext, field *ast.Field) int {
+	arguments := field.ArgumentMap(op.Variables)
+	dearest := 1
+	for _, kind := range p.schema.Schema().GetPossibleTypes(field.ObjectDefinition) {
+		if own, ok := p.schema.Complexity(ctx, kind.Name, field.Name, 0, arguments); ok {
+			dearest = max(dearest, own)
+		}
+	}
+	return dearest
+}
+
+// tally adds up the prices of the fields in an answer. The text is our executor's
+// own, so it is JSON; it is read without being unmarshalled, because an answer may
+// have thousands of fields.
+type tally struct {
+	text []byte
+	at   int
+}
+
+func (t *tally) value(p *price) (total int) {
+	switch t.peek() {
+	case '{':
+		for t.at++; t.peek() != '}'; {
+			if t.peek() == ',' {
+				t.at++
+			}
+			t.peek()
+			field := p.field(t.name())
+			t.peek()
+			t.at++ // the colon
+			total += field.own + t.value(field)
+		}
+		t.at++
+	case '[':
+		for t.at++; t.peek() != ']'; {
+			if t.peek() == ',' {
+				t.at++
+			}
+			total += t.value(p)
+		}
+		t.at++
+	case '"':
+		t.name()
+	default: // a number, true, false or null
+		for t.at < len(t.text) && t.text[t.at] != ',' && t.text[t.at] != '}' && t.text[t.at] != ']' {
+			t.at++
+		}
+	}
+	return total
+}
+
+var free price
+
+// field is the price of the field of that name: nothing inside a scalar and an
+// introspection.
+func (p *price) field(name []byte) *price {
+	if field, ok := p.below[string(name)]; ok {
+		return field
+	}
+	return &free
+}
+
+// peek passes white space and is what follows it, 0 at the end.
+func (t *tally) peek() byte {
+	for ; t.at < len(t.text); t.at++ {
+		switch c := t.text[t.at]; c {
+		case ' ', '\n', '\r', '\t':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// name passes a string and is what stands in it, escapes and all: the name of a
+// field has none.
+func (t *tally) name() []byte {
+	t.at++
+	begin := t.at
+	for ; t.text[t.at] != '"'; t.at++ {
+		if t.text[t.at] == '\\' {
+			t.at++
+		}
+	}
+	t.at++
+	return t.text[begin : t.at-1]
+}

@@ -26,6 +26,7 @@ type serveCmd struct {
 	Origin        []string `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
 	MaxConns      int32    `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
 	Introspection bool     `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
+	Trusted       string   `help:"Answer only the documents in this file, as the client preset of graphql-codegen writes it." name:"trusted-documents" type:"path" placeholder:"FILE" env:"COMMONHOLD_TRUSTED_DOCUMENTS"`
 	Playground    bool     `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
 }
 
@@ -42,6 +43,10 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	tokens, err := auth.NewTokens(s.PublicURL, "commonhold", 0, nil, key)
+	if err != nil {
+		return err
+	}
+	trusted, err := s.trusted()
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,7 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	people := auth.NewService(db, registry, tokens, passwords)
 	con.say("ready http://%s", listener.Addr())
 	return server.Run(ctx, listener, server.New(server.Config{
-		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(),
+		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(), Trusted: trusted,
 		Introspection: s.Introspection, Playground: s.Playground, Origins: s.Origin, Version: version(),
 	}))
 }
@@ -87,6 +92,21 @@ func (s *serveCmd) complete() error {
 		return fault.New(fault.Config, "--public-url must be a URL such as https://api.example.com.")
 	}
 	return nil
+}
+
+// trusted reads the documents that alone are answered, nil for every one.
+func (s *serveCmd) trusted() (server.Trusted, error) {
+	if s.Trusted == "" {
+		return nil, nil //nolint:nilnil // every document
+	}
+	if s.Playground {
+		return nil, fault.New(fault.Config, "--trusted-documents refuses what GraphiQL sends. Take --playground or --trusted-documents away.")
+	}
+	text, err := os.ReadFile(s.Trusted)
+	if err != nil {
+		return nil, fault.New(fault.Config, "The trusted documents %s cannot be read.", s.Trusted).Because(err)
+	}
+	return server.ReadTrusted(text, server.DefaultLimits())
 }
 
 // noDemo refuses to show accounts with a known password to a network.

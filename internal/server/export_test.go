@@ -1,10 +1,38 @@
 package server
 
 import (
+	"crypto/sha256"
+
 	"github.com/99designs/gqlgen/graphql/handler"
 )
 
 // NewExecutor is the executor alone, without the middleware around it.
 func NewExecutor(c Config) *handler.Server {
 	return newGraphQL(c).(*handler.Server)
+}
+
+// KeptBytes is the bound of what is remembered by hash.
+const KeptBytes = keptBytes
+
+// Kept is what is remembered by hash, with the hash for a name.
+type Kept struct{ documents *documents }
+
+// NewKept is an empty one.
+func NewKept() Kept { return Kept{newDocuments(nil)} }
+
+// Set remembers a document.
+func (k Kept) Set(name, document string) {
+	k.documents.kept.Set(keptKey{hash: sha256.Sum256([]byte(name))}, document)
+}
+
+// Get tells whether a document is remembered.
+func (k Kept) Get(name string) bool {
+	_, ok := k.documents.kept.GetIfPresent(keptKey{hash: sha256.Sum256([]byte(name))})
+	return ok
+}
+
+// Bytes is what all of them weigh, once the cache has done what it does in the background.
+func (k Kept) Bytes() int {
+	k.documents.kept.CleanUp()
+	return int(k.documents.kept.WeightedSize()) //nolint:gosec // within its bound
 }

@@ -22,7 +22,7 @@ import (
 // newGraphQL is the executor behind /graphql.
 func newGraphQL(c Config) http.Handler {
 	srv := handler.New(graph.NewSchema(c.Resolver))
-	srv.AddTransport(transport{db: c.DB})
+	srv.AddTransport(transport{db: c.DB, documents: newDocuments(c.Trusted)})
 	srv.SetQueryCache(newDocumentCache[*ast.QueryDocument]())
 	srv.SetParserTokenLimit(c.Limits.Tokens)
 	if !c.Introspection {

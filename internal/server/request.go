@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/commonhold/commonhold/internal/fault"
 )
@@ -23,18 +24,26 @@ type graphRequest struct {
 	documentID string // names the document instead of holding it
 }
 
-// refusal is an answer to what is no GraphQL request at all.
+// refusal is an answer to what was not executed.
 type refusal struct {
-	status int
+	status int // 0 where the media type decides: for a request that is one
 	allow  string
 	fault  *fault.Error
 }
 
-func (f *refusal) write(w http.ResponseWriter) {
+func (f *refusal) write(w http.ResponseWriter, media string) {
+	if f.status == 0 {
+		notExecuted(w, media, gqlerror.List{coded(f.fault)})
+		return
+	}
 	if f.allow != "" {
 		w.Header().Set("Allow", f.allow)
 	}
 	refuse(w, f.status, f.fault)
+}
+
+func notAnswered(code fault.Code, message string) *refusal {
+	return &refusal{fault: fault.New(code, "%s", message)}
 }
 
 func badRequest(format string, args ...any) *refusal {

@@ -26,6 +26,7 @@ type Config struct {
 	DB            *postgres.DB
 	Resolver      *graph.Resolver
 	Limits        Limits
+	Trusted       Trusted  // documents: no other is answered
 	Introspection bool     // also: suggestions in error messages
 	Playground    bool     // GraphiQL at / and /playground
 	Origins       []string // of browsers that may call from elsewhere: https://app.example.com
@@ -61,7 +62,7 @@ func New(c Config) http.Handler {
 		r.Handle("/playground/*", page)
 	}
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { // of the two above
-		notAllowed("Ask with GET.", http.MethodGet).write(w)
+		notAllowed("Ask with GET.", http.MethodGet).write(w, mediaJSON)
 	})
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, fault.New(fault.NotFound, "There is nothing here. The API is at /graphql."))

@@ -29,7 +29,10 @@ const (
 // by a form of another site. gqlgen's own transports repeat a body that they cannot
 // read, answer without a code, and turn away clients that offer HTTP/2 in an
 // Upgrade header, as Java's does.
-type transport struct{ db *postgres.DB }
+type transport struct {
+	db        *postgres.DB
+	documents *documents
+}
 
 func (transport) Supports(*http.Request) bool { return true }
 
@@ -37,25 +40,28 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	media := readAccept(r.Header.Values("Accept")).answer()
 	w.Header().Set("Content-Type", cmp.Or(media, mediaJSON)+"; charset=utf-8") // also of the answer to a panic
 	request, refused := readRequest(r)
-	switch {
-	case refused != nil:
-	case media == "":
+	if refused == nil && media == "" {
 		refused = notAcceptable()
-	case strings.TrimSpace(request.Query) == "":
+	}
+	ctx, remember := r.Context(), func() {}
+	if refused == nil {
+		remember, refused = t.documents.find(ctx, request)
+	}
+	if refused == nil && strings.TrimSpace(request.Query) == "" {
 		refused = badRequest(`There is no document in this request. Send it as "query".`)
 	}
 	if refused != nil {
-		refused.write(w)
+		refused.write(w, media)
 		return
 	}
-	ctx := r.Context()
 	op, errs := exec.CreateOperationContext(ctx, &request.RawParams)
 	if errs != nil {
 		notExecuted(w, media, refusals(errs))
 		return
 	}
+	remember()
 	if r.Method == http.MethodGet && op.Operation.Operation != ast.Query {
-		notAllowed("GET is for queries. Send this as POST.", http.MethodPost).write(w)
+		notAllowed("GET is for queries. Send this as POST.", http.MethodPost).write(w, media)
 		return
 	}
 	key, err := keyed(ctx, t.db, r.Header, op)

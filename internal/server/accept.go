@@ -10,6 +10,7 @@ const (
 	mediaJSON      = "application/json"
 	mediaGraphQL   = "application/graphql-response+json"
 	mediaMultipart = "multipart/mixed"
+	deferSpec      = "20220824" // of the parts in it
 )
 
 // accepting is what a client takes, in its order (RFC 9110, section 12.5.1). What
@@ -95,4 +96,17 @@ func (a accepting) answer() string {
 		return mediaJSON
 	}
 	return ""
+}
+
+// takesParts tells whether a client named the form in which deferred parts are
+// delivered: multipart/mixed, with no other version of it than this one.
+func (a accepting) takesParts() bool {
+	for _, r := range a {
+		_, newer := r.options["incrementalspec"]
+		_, subscription := r.options["subscriptionspec"]
+		if spec := r.options["deferspec"]; r.media == mediaMultipart && r.quality > 0 && !newer && !subscription && (spec == "" || spec == deferSpec) {
+			return true
+		}
+	}
+	return false
 }

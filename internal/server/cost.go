@@ -12,7 +12,7 @@ import (
 )
 
 // pricing is a gqlgen extension. It refuses an operation by what it may cost, and
-// says in extensions.cost what it did cost. Both are sums over fields by graph's
+// knows what an answer did cost. Both are sums over fields by graph's
 // cost functions: over those of the document with its pages full, and over those
 // that the answer has. So the second is a function of the document, its variables
 // and the answer alone: neither time nor the database shows in it, and two equal
@@ -25,7 +25,6 @@ type pricing struct {
 var (
 	_ graphql.HandlerExtension        = (*pricing)(nil)
 	_ graphql.OperationContextMutator = (*pricing)(nil)
-	_ graphql.ResponseInterceptor     = (*pricing)(nil)
 )
 
 // cost is extensions.cost.
@@ -51,21 +50,23 @@ func (p *pricing) MutateOperationContext(ctx context.Context, op *graphql.Operat
 	return nil
 }
 
-// InterceptResponse adds the cost to an answer that was executed.
-func (p *pricing) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	response := next(ctx)
-	if response == nil || response.Data == nil {
-		return response
-	}
-	op := graphql.GetOperationContext(ctx)
+// requested is what an operation that was not refused may cost.
+func (p *pricing) requested(op *graphql.OperationContext) int {
 	requested, _ := op.Stats.GetExtension(p.ExtensionName()).(int)
-	prices := price{below: make(map[string]*price)}
+	return requested
+}
+
+// of is the cost of an operation with this answer.
+func (p *pricing) of(ctx context.Context, op *graphql.OperationContext, data []byte) cost {
+	requested := p.requested(op)
+	return cost{Requested: requested, Actual: min((&tally{text: data}).value(p.prices(ctx, op)), requested)}
+}
+
+// prices are those of all fields of an operation.
+func (p *pricing) prices(ctx context.Context, op *graphql.OperationContext) *price {
+	prices := &price{below: make(map[string]*price)}
 	p.collect(ctx, op, op.Operation.SelectionSet, prices.below)
-	if response.Extensions == nil {
-		response.Extensions = make(map[string]any, 1)
-	}
-	response.Extensions["cost"] = cost{Requested: requested, Actual: min((&tally{text: response.Data}).value(&prices), requested)}
-	return response
+	return prices
 }
 
 // price is what a field costs without what is below it, and what that costs by the
@@ -90,7 +91,7 @@ func (p *pricing) collect(ctx context.Context, op *graphql.OperationContext, set
 				known = &price{below: make(map[string]*price)}
 				into[s.Alias] = known
 			}
-			known.own = max(known.own, p.of(ctx, op, s))
+			known.own = max(known.own, p.own(ctx, op, s))
 			p.collect(ctx, op, s.SelectionSet, known.below)
 		case *ast.InlineFragment:
 			p.collect(ctx, op, s.SelectionSet, into)
@@ -100,8 +101,8 @@ func (p *pricing) collect(ctx context.Context, op *graphql.OperationContext, set
 	}
 }
 
-// of is what a field costs with nothing below it.
-func (p *pricing) of(ctx context.Context, op *graphql.OperationContext, field *ast.Field) int {
+// own is what a field costs with nothing below it.
+func (p *pricing) own(ctx context.Context, op *graphql.OperationContext, field *ast.Field) int {
 	arguments := field.ArgumentMap(op.Variables)
 	dearest := 1
 	for _, kind := range p.schema.Schema().GetPossibleTypes(field.ObjectDefinition) {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"crypto/sha256"
+	"maps"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql/handler"
 )
@@ -36,3 +38,6 @@ func (k Kept) Bytes() int {
 	k.documents.kept.CleanUp()
 	return int(k.documents.kept.WeightedSize()) //nolint:gosec // within its bound
 }
+
+// Concurrent are the fields that gqlgen is known to defer, type.field in lower case.
+func Concurrent() []string { return slices.Sorted(maps.Keys(concurrent)) }

@@ -22,7 +22,8 @@ import (
 // newGraphQL is the executor behind /graphql.
 func newGraphQL(c Config) http.Handler {
 	srv := handler.New(graph.NewSchema(c.Resolver))
-	srv.AddTransport(transport{db: c.DB, documents: newDocuments(c.Trusted)})
+	prices := &pricing{limit: c.Limits.Cost}
+	srv.AddTransport(transport{db: c.DB, documents: newDocuments(c.Trusted), pricing: prices})
 	srv.SetQueryCache(newDocumentCache[*ast.QueryDocument]())
 	srv.SetParserTokenLimit(c.Limits.Tokens)
 	if !c.Introspection {
@@ -31,7 +32,7 @@ func newGraphQL(c Config) http.Handler {
 	}
 	srv.Use(&strictVariables{})
 	srv.Use(newLimiter(c.Limits))
-	srv.Use(&pricing{limit: c.Limits.Cost})
+	srv.Use(prices)
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
 	}

@@ -170,7 +170,6 @@ func TestContentTypes(t *testing.T) {
 		{"application/json;q=2, application/graphql-response+json;q=0.001", newer},
 		{";;;", older},
 		{"text/html", none},
-		{"multipart/mixed", none},
 		{"application/json;q=0", none},
 		{"application/json;q=0.0, application/graphql-response+json;q=0", none},
 		{"application/json;charset=utf-16", none},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,15 +33,17 @@ const (
 type transport struct {
 	db        *postgres.DB
 	documents *documents
+	pricing   *pricing
 }
 
 func (transport) Supports(*http.Request) bool { return true }
 
 func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	media := readAccept(r.Header.Values("Accept")).answer()
+	accept := readAccept(r.Header.Values("Accept"))
+	media := accept.answer()
 	w.Header().Set("Content-Type", cmp.Or(media, mediaJSON)+"; charset=utf-8") // also of the answer to a panic
 	request, refused := readRequest(r)
-	if refused == nil && media == "" {
+	if refused == nil && media == "" && !accept.takesParts() {
 		refused = notAcceptable()
 	}
 	ctx, remember := r.Context(), func() {}
@@ -64,6 +67,19 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 		notAllowed("GET is for queries. Send this as POST.", http.MethodPost).write(w, media)
 		return
 	}
+	if deferring(op) {
+		if accept.takesParts() {
+			if shape := deferred(t.pricing.schema.Schema(), op); shape != nil {
+				t.deliver(w, r, exec, op, shape, media)
+				return
+			}
+		}
+		atOnce(op)
+	}
+	if media == "" {
+		notAcceptable().write(w, media)
+		return
+	}
 	key, err := keyed(ctx, t.db, r.Header, op)
 	if err != nil {
 		refuseKey(ctx, w, err)
@@ -80,17 +96,30 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 		refuse(w, http.StatusGatewayTimeout, fault.New(fault.Timeout, "This took too long and was stopped. Ask for less at a time."))
 		return
 	}
-	if len(response.Errors) > maxErrors {
-		response.Errors = append(response.Errors[:maxErrors:maxErrors], &gqlerror.Error{
-			Message:    fmt.Sprintf("There were %d errors more.", len(response.Errors)-maxErrors),
-			Extensions: map[string]any{"code": fault.BadRequest},
-		})
-	}
+	t.answer(ctx, w, media, op, response, func(text []byte) { keep(ctx, key, response, text) })
+}
+
+// answer writes what became of an operation. before is called with the text of an
+// answer that was executed, before anybody sees it.
+func (t transport) answer(ctx context.Context, w http.ResponseWriter, media string, op *graphql.OperationContext, response *graphql.Response, before func(text []byte)) {
 	if response.Data == nil { // refused by what stands around the operation
 		notExecuted(w, media, response.Errors)
 		return
 	}
-	respond(w, http.StatusOK, response, func(text []byte) { keep(ctx, key, response, text) })
+	response.Errors = few(response.Errors, maxErrors)
+	response.Extensions = map[string]any{"cost": t.pricing.of(ctx, op, response.Data)}
+	respond(w, http.StatusOK, response, before)
+}
+
+// few are as many errors as there is room for, and one that counts the others.
+func few(errs gqlerror.List, room int) gqlerror.List {
+	if len(errs) <= room {
+		return errs
+	}
+	return append(errs[:room:room], &gqlerror.Error{
+		Message:    fmt.Sprintf("There were %d errors more.", len(errs)-room),
+		Extensions: map[string]any{"code": fault.BadRequest},
+	})
 }
 
 // notExecuted answers a document that cannot be executed: 400 in the newer media

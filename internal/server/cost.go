@@ -146,8 +146,12 @@ func (t *tally) value(p *price) (total int) {
 	case '"':
 		t.name()
 	default: // a number, true, false or null
+		begin := t.at
 		for t.at < len(t.text) && t.text[t.at] != ',' && t.text[t.at] != '}' && t.text[t.at] != ']' {
 			t.at++
+		}
+		if t.at == begin { // a scalar of ours wrote what is none; never go round in circles
+			panic("an answer is not JSON")
 		}
 	}
 	return total

@@ -39,3 +39,35 @@ export async function start() {
     throw err;
   }
 }
+
+// signIn is an access token of the owner of a demo tenant.
+export async function signIn(server) {
+  const response = await fetch(server.graphql, {
+    method: 'POST',
+    headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify({
+      query: 'mutation($input: SignInInput!) { signIn(input: $input) { session { accessToken } userErrors { message } } }',
+      variables: {input: {tenant: 'acme', email: 'owner@acme.example', password: 'commonhold-demo'}},
+    }),
+  });
+  const {data} = await response.json();
+  return data.signIn.session.accessToken;
+}
+
+// watched is fetch, and what it was asked for and answered.
+export function watched() {
+  const seen = [];
+  const ask = async (url, init) => {
+    const response = await fetch(url, init);
+    seen.push({
+      method: init.method ?? 'GET',
+      url: String(url),
+      body: init.body ? JSON.parse(init.body) : undefined,
+      accept: new Headers(init.headers).get('accept'),
+      status: response.status,
+      media: response.headers.get('content-type'),
+    });
+    return response;
+  };
+  return {fetch: ask, seen};
+}

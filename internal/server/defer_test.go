@@ -18,7 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/go-cmp/cmp"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -290,6 +292,54 @@ type endsAfterFirst struct {
 func (w *endsAfterFirst) Flush() {
 	w.ResponseWriter.(http.Flusher).Flush()
 	w.end()
+}
+
+// A part that overtakes the one it belongs into waits for it, one of what became
+// null is never sent, and the last one ends the answer whatever became of it.
+func TestPartsComeInOrder(t *testing.T) {
+	t.Parallel()
+	const document = `{ products { nodes { sku ...@defer { category { name ...@defer { createdBy { displayName } } } } } } }`
+	first := func() *graphql.Response {
+		return &graphql.Response{Data: []byte(`{"products":{"nodes":[{"sku":"a","category":null},{"sku":"b","category":null},null]}}`)}
+	}
+	at := func(data string, path ...any) *graphql.Response {
+		steps := ast.Path{}
+		for _, step := range path {
+			switch step := step.(type) {
+			case string:
+				steps = append(steps, ast.PathName(step))
+			case int:
+				steps = append(steps, ast.PathIndex(step))
+			}
+		}
+		return &graphql.Response{Data: []byte(data), Path: steps}
+	}
+	inner := func(node int) *graphql.Response {
+		return at(`{"createdBy":{"displayName":"C"}}`, "products", "nodes", node, "category")
+	}
+	outer := func(node int) *graphql.Response {
+		return at(`{"category":{"name":"A","createdBy":null}}`, "products", "nodes", node)
+	}
+	none := at(`{"category":null}`, "products", "nodes", 1)
+	for name, c := range map[string]struct {
+		others []*graphql.Response
+		want   string // the nodes, and what they cost
+	}{
+		"in order":                     {[]*graphql.Response{outer(0), inner(0), outer(1), inner(1)}, `[{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"a"},{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"b"},null] 12`},
+		"the inner before the outer":   {[]*graphql.Response{inner(1), inner(0), outer(0), outer(1)}, `[{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"a"},{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"b"},null] 12`},
+		"into what became null":        {[]*graphql.Response{inner(1), outer(0), inner(0), none}, `[{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"a"},{"category":null,"sku":"b"},null] 9`},
+		"into what never was, at last": {[]*graphql.Response{outer(0), none, inner(0), inner(2), inner(7)}, `[{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"a"},{"category":null,"sku":"b"},null] 9`},
+		"a part that failed":           {[]*graphql.Response{at(`null`, "products", "nodes", 0), outer(1), inner(1)}, `[{"sku":"a"},{"category":{"createdBy":{"displayName":"C"},"name":"A"},"sku":"b"},null] 8`},
+	} {
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Type", `multipart/mixed; boundary="-"; deferSpec=20220824`)
+		server.Deliver(w, document, first(), c.others...)
+		_, merged, cost := parts(t, &apitest.Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()})
+		nodes, err := json.Marshal(merged["products"].(map[string]any)["nodes"])
+		if got := fmt.Sprintf("%s %s", nodes, regexp.MustCompile(`\d+`).FindString(cost)); err != nil || got != c.want {
+			t.Errorf("%s: got %s, want %s\n%s", name, got, c.want, w.Body)
+		}
+	}
 }
 
 // gqlgen defers the fields that it resolves concurrently. Its generated code says

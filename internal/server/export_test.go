@@ -1,11 +1,17 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"maps"
+	"net/http"
 	"slices"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2"
+
+	"github.com/commonhold/commonhold/graph"
 )
 
 // NewExecutor is the executor alone, without the middleware around it.
@@ -41,3 +47,18 @@ func (k Kept) Bytes() int {
 
 // Concurrent are the fields that gqlgen is known to defer, type.field in lower case.
 func Concurrent() []string { return slices.Sorted(maps.Keys(concurrent)) }
+
+// Deliver delivers an answer to a document in parts: the first, and the others in
+// the order in which they come.
+func Deliver(w http.ResponseWriter, document string, first *graphql.Response, others ...*graphql.Response) {
+	schema := graph.NewSchema(&graph.Resolver{})
+	doc := gqlparser.MustLoadQuery(schema.Schema(), document)
+	op := &graphql.OperationContext{Doc: doc, Operation: doc.Operations[0], RawQuery: document}
+	prices := &pricing{schema: schema}
+	d := &incremental{w: w, shape: deferred(schema.Schema(), op), prices: prices.prices(context.Background(), op), cost: cost{Requested: 1000}}
+	d.begin(first, true)
+	for i, response := range others {
+		d.held = append(d.held, response)
+		d.proceed(i < len(others)-1)
+	}
+}

@@ -13,6 +13,10 @@ const (
 	deferSpec      = "20220824" // of the parts in it
 )
 
+// maxRanges is how many media types of a header are read. Browsers send ten; 32 KiB
+// have room for thousands.
+const maxRanges = 50
+
 // accepting is what a client takes, in its order (RFC 9110, section 12.5.1). What
 // cannot be read of the header is left out of it.
 type accepting []mediaRange
@@ -24,7 +28,10 @@ type mediaRange struct {
 }
 
 func readAccept(header []string) (a accepting) {
-	for part := range strings.SplitSeq(strings.Join(header, ","), ",") {
+	for n, part := range strings.SplitN(strings.Join(header, ","), ",", maxRanges+1) {
+		if n == maxRanges { // the rest of it
+			break
+		}
 		media, options, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue

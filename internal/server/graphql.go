@@ -35,6 +35,8 @@ func newGraphQL(c Config) http.Handler {
 	srv.Use(prices)
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
+	} else {
+		srv.Use(unintrospected{})
 	}
 	srv.SetErrorPresenter(graph.PresentError)
 	srv.SetRecoverFunc(func(ctx context.Context, panicked any) error {
@@ -54,6 +56,29 @@ func withoutSuggestions() *rules.Rules {
 	all.ReplaceRule(rules.KnownTypeNamesRule.Name, rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
 	all.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
 	return all
+}
+
+// unintrospected is a gqlgen extension for a server that does not describe its
+// schema. It says so; gqlgen would fail in the middle of the answer.
+type unintrospected struct{}
+
+var (
+	_ graphql.HandlerExtension        = unintrospected{}
+	_ graphql.OperationContextMutator = unintrospected{}
+)
+
+func (unintrospected) ExtensionName() string { return "Unintrospected" }
+
+func (unintrospected) Validate(graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationContext changes nothing: it only refuses.
+func (unintrospected) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	for _, field := range graphql.CollectFields(op, op.Operation.SelectionSet, nil) {
+		if field.Name == "__schema" || field.Name == "__type" {
+			return coded(fault.New(fault.BadRequest, "This server does not describe its schema. Read schema.graphql of its version, or ask the operator for --introspection."))
+		}
+	}
+	return nil
 }
 
 type statusKey struct{}

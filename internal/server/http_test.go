@@ -169,6 +169,8 @@ func TestContentTypes(t *testing.T) {
 		{"text/html, application/xhtml+xml, */*;q=0.8", older},
 		{"application/json;q=2, application/graphql-response+json;q=0.001", newer},
 		{";;;", older},
+		{strings.Repeat("a/a,", 49) + "application/graphql-response+json", newer},
+		{strings.Repeat("a/a,", 7000) + "application/graphql-response+json", none}, // nobody takes so many
 		{"text/html", none},
 		{"application/json;q=0", none},
 		{"application/json;q=0.0, application/graphql-response+json;q=0", none},

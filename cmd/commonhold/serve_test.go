@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/postgres"
+)
+
+// raw posts a body and returns what came back.
+func raw(t testing.TB, origin, body string) string {
+	t.Helper()
+	response, err := http.Post(origin+"/graphql", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What a server answers is what its flags say: nothing of the schema by default,
+// all of it with --introspection, and a list of documents alone where there is one.
+func TestServe(t *testing.T) {
+	t.Parallel()
+	dsn, err := newDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(context.Background(), dsn("postgres"), nil); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	key, err := auth.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile, manifest := filepath.Join(dir, "key.pem"), filepath.Join(dir, "persisted-documents.json")
+	const document = "query Listed { __typename }"
+	trusted, err := json.Marshal(map[string]string{"0a1b2c": document})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string][]byte{keyFile: key.PEM(), manifest: trusted} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const introspection, misspelt, sent, named = `{"query":"{ __schema { types { name } } }"}`, `{"query":"{ prodcuts { nodes { id } } }"}`, `{"query":"` + document + `"}`, `{"documentId":"0a1b2c"}`
+	for _, c := range []struct {
+		name  string
+		flags []string
+		env   []string
+		says  map[string]string // what an answer must say
+		never []string          // and what none may
+	}{
+		{"by default", nil, nil, map[string]string{introspection: `does not describe its schema`, misspelt: `Cannot query field`, sent: `"__typename":"Query"`, named: `PERSISTED_QUERY_NOT_FOUND`}, []string{"ProductConnection", "Did you mean"}},
+		{"with --introspection", []string{"--introspection"}, nil, map[string]string{introspection: `ProductConnection`, misspelt: `Did you mean`}, nil},
+		{"with --trusted-documents", []string{"--introspection", "--trusted-documents", manifest}, nil, map[string]string{introspection: `DOCUMENT_NOT_TRUSTED`, misspelt: `DOCUMENT_NOT_TRUSTED`, sent: `DOCUMENT_NOT_TRUSTED`, named: `"__typename":"Query"`}, []string{"ProductConnection", "Did you mean"}},
+		{"by its environment", nil, []string{"COMMONHOLD_TRUSTED_DOCUMENTS=" + manifest}, map[string]string{sent: `DOCUMENT_NOT_TRUSTED`, named: `"__typename":"Query"`}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := begin(t, c.env, append([]string{"serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
+				"--signing-key", keyFile, "--public-url", "http://127.0.0.1"}, c.flags...)...)
+			var origin string
+			eventually(t, "the line ready …", func() bool {
+				if line := regexp.MustCompile(`(?m)^ready (http://\S+)$`).FindStringSubmatch(p.stderr.String()); line != nil {
+					origin = line[1]
+				}
+				return origin != "" || p.hasEnded()
+			})
+			if origin == "" {
+				t.Fatalf("it ended before it was ready: %s", p.stderr)
+			}
+			for body, says := range c.says {
+				got := raw(t, origin, body)
+				if !strings.Contains(got, says) {
+					t.Errorf("%s: %.300s", body, got)
+				}
+				for _, word := range c.never {
+					if strings.Contains(got, word) {
+						t.Errorf("%s: the answer says %q: %.300s", body, word, got)
+					}
+				}
+			}
+			p.interrupt()
+			if strings.Contains(p.stderr.String(), "code: ") {
+				t.Errorf("a clean end complains: %s", p.stderr)
+			}
+		})
+	}
+}

@@ -157,6 +157,8 @@ func TestDefer(t *testing.T) {
 		"a mutation":                    {`mutation { updateCategory(input: {id: "` + category + `", version: 0, name: "x"}) { userErrors { code } ...@defer { category { createdBy { displayName } } } } }`, -1, true},
 		"a page with the count of all":  {`{ products(first: 1) { nodes { sku } ...@defer { totalCount } } }`, 1, true},
 		"only what is deferred":         {`{ categories(first: 1) { nodes { ...@defer { createdBy { displayName } } } } }`, 1, true},
+		"as many as are heeded":         {`{ products(first: 2) { nodes { sku ` + numbered(10, `...@defer(label: "#") { p#: price { amount } } `) + `} } }`, 20, true},
+		"more than are heeded":          {`{ products(first: 2) { nodes { sku ` + numbered(5, `...@defer(label: "#") { p#: price { amount } } `) + ` ...f } } } fragment f on Product { ` + numbered(6, `...@defer(label: "f#") { f#: price { amount } } `) + `}`, -1, true},
 		"with spaces as GraphQL allows": {`{ products { nodes { sku ... @ defer { category { name } } } } }`, 5, true},
 	} {
 		t.Run(name, func(t *testing.T) {

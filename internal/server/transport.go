@@ -67,8 +67,8 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 		notAllowed("GET is for queries. Send this as POST.", http.MethodPost).write(w, media)
 		return
 	}
-	if deferring(op) {
-		if accept.takesParts() {
+	if defers := deferring(op); defers > 0 {
+		if accept.takesParts() && defers <= maxDefers {
 			if shape := deferred(t.pricing.schema.Schema(), op); shape != nil {
 				t.deliver(w, r, exec, op, shape, media)
 				return

@@ -188,6 +188,20 @@ func TestKeysThatCannotBeServed(t *testing.T) {
 	}
 }
 
+// An answer in parts could not be kept: a mutation is answered at once, whatever it defers.
+func TestKeyedMutationWithADeferredPart(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	c := withKey(api.NewTenant(t), "key")
+	c.Header.Set("Accept", "multipart/mixed, application/json")
+	document := strings.Replace(addLamp, "{ id sku }", "{ id ... @defer { sku } }", 1)
+	first := c.Do(t, document, map[string]any{"sku": "L-1"})
+	again := c.Do(t, document, map[string]any{"sku": "L-1"})
+	if !strings.Contains(string(first.Body), `"userErrors":[]`) || !bytes.Equal(first.Body, again.Body) || again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%s\nthen\n%s", first.Body, again.Body)
+	}
+}
+
 // Who has lost the right since gets no old answer.
 func TestReplayChecksTheRightsAgain(t *testing.T) {
 	t.Parallel()

@@ -12,17 +12,17 @@ system as (
     select 'function ' || f.oid::regprocedure as object, x.grantee, x.privilege_type, 'pg_proc'::regclass as classid, f.oid as objid,
            format('%s on function %s', lower(x.privilege_type), f.oid::regprocedure) as right_on
     from pg_proc as f, aclexplode(f.proacl) as x
-    where f.pronamespace = 'pg_catalog'::regnamespace
+    where f.pronamespace = 'pg_catalog'::regnamespace and f.oid < 16384
     union all
     select 'table ' || c.oid::regclass, x.grantee, x.privilege_type, 'pg_class'::regclass, c.oid,
            format('%s on table %s', lower(x.privilege_type), c.oid::regclass)
     from pg_class as c, aclexplode(c.relacl) as x
-    where c.relnamespace = 'pg_catalog'::regnamespace
+    where c.relnamespace = 'pg_catalog'::regnamespace and c.oid < 16384
     union all
     select format('column %s.%I', a.attrelid::regclass, a.attname), x.grantee, x.privilege_type, 'pg_class'::regclass, a.attrelid,
            format('%s (%I) on table %s', lower(x.privilege_type), a.attname, a.attrelid::regclass)
     from pg_attribute as a
-    join pg_class as c on c.oid = a.attrelid and c.relnamespace = 'pg_catalog'::regnamespace
+    join pg_class as c on c.oid = a.attrelid and c.relnamespace = 'pg_catalog'::regnamespace and c.oid < 16384
     cross join lateral aclexplode(a.attacl) as x
 )
 select 'default.grant' as "check", 'error' as severity, 'defaults of ' || pg_get_userbyid(d.defaclrole) as object,

@@ -100,7 +100,9 @@ union all
 select 'grant.public', 'error', g.object || coalesce('.' || quote_ident(g.attname), ''),
        format('Everybody has %s.', g.privilege_type),
        format('revoke %s from public', g.right_on)
-from given as g where g.grantee = 0
+from given as g
+where g.grantee = 0
+  and not exists (select from brought as b where b.oid = g.oid and b.privilege_type = g.privilege_type and g.attname is null)
 union all
 select 'grant.control', 'error', g.object || coalesce('.' || quote_ident(g.attname), ''),
        format('The control role has %s on a tenant''s own data.', g.privilege_type),
@@ -134,14 +136,17 @@ union all
 select 'grant.public', e.severity, e.object,
        format('Everybody %s.', e.why),
        format('revoke %s from public', e.right_on)
-from elsewhere as e where e.grantee = 0
+from elsewhere as e
+where e.grantee = 0
+  and not (e.object in ('schema pg_catalog', 'schema information_schema') and e.privilege_type = 'USAGE')
 union all
 select 'grant.app', e.severity, e.object,
        format('The role %s %s.', pg_get_userbyid(e.grantee), e.why),
        format('revoke %s from %I', e.right_on, pg_get_userbyid(e.grantee))
 from elsewhere as e
 join parties as p on e.grantee in (p.app, p.control)
-where not (e.object ~ '^(database|schema) ' and e.privilege_type in ('CONNECT', 'USAGE'))
+where not (e.object ~ '^database ' and e.privilege_type = 'CONNECT')
+  and not (e.object ~ '^schema ' and e.privilege_type = 'USAGE' and (e.severity = 'error' or e.grantee = p.control)) -- an error: in ours
 union all
 select 'grant.option', 'error', e.object,
        format('The role %s may give %s away.', pg_get_userbyid(e.grantee), e.privilege_type),

@@ -321,11 +321,11 @@ func seen(told string) string {
 	return ""
 }
 
-// each runs a statement on every relation outside of pg_catalog that the role may
-// read, and answers how many rows came in all.
+// each runs a statement on every relation that the role may read and initdb did not
+// make, and answers how many rows came in all.
 func (s *session) each(ctx context.Context, sql string) (string, error) {
 	relations, err := s.ask(ctx, `select c.oid::regclass from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-		where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+		where c.oid >= 16384 and n.nspname !~ '^pg_toast' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
 		  and has_schema_privilege(n.oid, 'usage') and (has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'))`)
 	if err != nil {
 		return "", err

@@ -138,7 +138,7 @@ func Doctor(ctx context.Context, url string) (*Report, error) {
 }
 
 // Guard is Doctor for a server that is about to serve the database of url: a dozen
-// statements, some fifty milliseconds. Warnings pass.
+// statements, a tenth of a second with the connection. Warnings pass.
 //
 // Errors: as Doctor, and fault.WallBroken, which names every rule that is broken
 // with what mends it.

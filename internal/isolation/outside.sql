@@ -10,6 +10,9 @@ join (values
     ('postgres_fdw', 'warning', 'It reaches other databases, past these walls.'),
     ('file_fdw', 'warning', 'It reads the files of the server.'),
     ('adminpack', 'warning', 'It writes the files of the server.'),
+    ('pageinspect', 'warning', 'It reads the pages of tables, past row-level security.'),
+    ('pg_walinspect', 'warning', 'It reads what all tenants write, past row-level security.'),
+    ('pg_surgery', 'warning', 'It changes rows in their pages, past every rule.'),
     ('http', 'warning', 'It sends what a statement reads to other hosts.'),
     ('pg_net', 'warning', 'It sends what a statement reads to other hosts.'),
     ('pg_cron', 'warning', 'It runs statements later, outside of the door.')) as v (name, severity, why) on v.name = e.extname

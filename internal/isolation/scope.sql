@@ -9,27 +9,34 @@ parties as (
            to_regrole('commonhold_migrator')::oid as migrator,
            to_regrole('commonhold_backup')::oid as backup
 ),
--- Schemas of this database that are nobody else's.
+-- Schemas of this database, with those of PostgreSQL, where somebody may have put
+-- something too.
 schemas as (
     select n.oid, n.nspname, n.nspowner, n.nspacl,
            n.nspname in ('control', 'gate', 'shared') or n.nspowner = p.owner as ours
     from pg_namespace as n, parties as p
-    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-),
--- What an extension brought is judged with the extension.
-brought (classid, objid) as (
-    select d.classid, d.objid from pg_depend as d where d.deptype = 'e'
+    where n.nspname !~ '^pg_(toast|temp)'
 ),
 relations as (
     select c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity,
-           c.relispartition, c.reloptions, s.nspname, s.ours,
+           c.relispartition, c.relpersistence, c.reloptions, s.nspname, s.ours,
            format('%I.%I', s.nspname, c.relname) as object,
            (select a.attnum from pg_attribute as a
             where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped) as tenant_attnum
     from pg_class as c
     join schemas as s on s.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
-      and not exists (select from brought as b where b.classid = 'pg_class'::regclass and b.objid = c.oid)
+      and c.oid >= 16384 -- below is what initdb made (FirstNormalObjectId)
+),
+-- What an extension gave everybody, outside of our schemas, is judged with it. This is
+-- about grants alone: anything can be added to an extension.
+brought (oid, privilege_type) as (
+    select r.oid, x.privilege_type
+    from relations as r
+    join pg_depend as d on d.classid = 'pg_class'::regclass and d.objid = r.oid and d.deptype = 'e'
+    join pg_init_privs as i on i.classoid = 'pg_class'::regclass and i.objoid = r.oid and i.objsubid = 0
+    cross join lateral aclexplode(i.initprivs) as x
+    where x.grantee = 0 and not r.ours
 ),
 -- Tables of the platform that say which tenant they speak of. The doors have no
 -- row-level security because their function runs as the owner, whom it would bind.

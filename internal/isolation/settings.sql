@@ -5,9 +5,13 @@ stored as (
     select s.setrole, s.setdatabase, split_part(c, '=', 1) as name, substr(c, strpos(c, '=') + 1) as value,
            -- The most particular wins.
            (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int as rank,
-           case when s.setrole = 0 then format('alter database %I', current_database())
+           case when s.setrole = 0 and s.setdatabase = 0 then 'alter role all'
+                when s.setrole = 0 then format('alter database %I', current_database())
                 else format('alter role %I', pg_get_userbyid(s.setrole)) || case when s.setdatabase = 0 then '' else format(' in database %I', current_database()) end
-           end as alter_what
+           end as alter_what,
+           case when s.setrole = 0 and s.setdatabase = 0 then 'all roles'
+                when s.setrole = 0 then 'database ' || current_database()
+                else pg_get_userbyid(s.setrole)::text end as object
     from pg_db_role_setting as s
     cross join lateral unnest(s.setconfig) as c
     where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
@@ -32,8 +36,7 @@ required (role, name, value, severity, why) as (
         ('lock_timeout', '3s', 'warning', 'A statement may wait for ever'),
         ('idle_in_transaction_session_timeout', '15s', 'warning', 'A transaction may stay open for ever')) as v (name, value, severity, why)
 )
-select 'setting.tenant' as "check", 'error' as severity,
-       case when s.setrole = 0 then 'database ' || current_database() else pg_get_userbyid(s.setrole)::text end as object,
+select 'setting.tenant' as "check", 'error' as severity, s.object,
        format('%s is preset to %L: a session is inside a tenant without having passed a door.', s.name, s.value) as message,
        format('%s reset %s', s.alter_what, s.name) as advice
 from stored as s, parties as p
@@ -45,8 +48,7 @@ select 'setting.tenant', 'error', 'server',
 where current_setting('app.tenant_id', true) <> ''
   and not exists (select from stored as s where s.name = 'app.tenant_id')
 union all
-select 'setting.dangerous', case when s.name = 'row_security' then 'warning' else 'error' end,
-       case when s.setrole = 0 then 'database ' || current_database() else pg_get_userbyid(s.setrole)::text end,
+select 'setting.dangerous', case when s.name = 'row_security' then 'warning' else 'error' end, s.object,
        format('%s is preset to %L: %s.', s.name, s.value, v.why),
        format('%s reset %s', s.alter_what, s.name)
 from stored as s
@@ -58,6 +60,8 @@ join (values
     ('session_authorization', array['default'], 'sessions act as another role'),
     ('local_preload_libraries', array[''], 'code is loaded into every session'),
     ('session_preload_libraries', array[''], 'code is loaded into every session'),
+    ('synchronous_commit', array['on', 'true', 'yes', '1', 'local', 'remote_write', 'remote_apply'], 'a write that was acknowledged is lost in a crash'),
+    ('standard_conforming_strings', array['on', 'true', 'yes', '1'], 'a backslash in a string means something else than what was proven'),
     ('allow_system_table_mods', array['off', 'false', 'no', '0'], 'the catalogs can be changed'),
     ('lo_compat_privileges', array['off', 'false', 'no', '0'], 'large objects are everybody''s')) as v (name, harmless, why) on v.name = s.name
 where s.setrole in (0, p.app, p.control) and lower(s.value) <> all (v.harmless)
@@ -69,9 +73,26 @@ from pg_settings as g
 join (values
     ('session_replication_role', 'origin', 'error', 'foreign keys are not checked'),
     ('row_security', 'on', 'warning', 'statements under a policy fail'),
+    ('standard_conforming_strings', 'on', 'error', 'a backslash in a string means something else than what was proven'),
     ('allow_system_table_mods', 'off', 'error', 'the catalogs can be changed'),
     ('lo_compat_privileges', 'off', 'error', 'large objects are everybody''s')) as v (name, harmless, severity, why) on v.name = g.name
 where g.setting <> v.harmless
+  and g.source not in ('database', 'user', 'database user') -- named above
+union all
+select 'setting.durability', v.severity, 'server',
+       format('%s is off: %s.', g.name, v.why),
+       format('Remove %s from postgresql.conf and the command line, `alter system reset %s`, then restart the server.', g.name, g.name)
+from pg_settings as g
+join (values
+    ('synchronous_commit', 'error', 'a write that was acknowledged is lost in a crash'),
+    ('fsync', 'error', 'a crash of the machine may leave tables and indexes torn, and the walls with them'),
+    ('full_page_writes', 'warning', 'a crash of the machine may leave torn pages, unless the file system never does')) as v (name, severity, why) on v.name = g.name
+where g.setting = 'off'
+  and g.source not in ('database', 'user', 'database user') -- named above
+  -- A server that Commonhold starts for a test is told so where it is started, and
+  -- thrown away afterwards.
+  and not (g.source = 'command line'
+           and exists (select from pg_settings as c where c.name = 'cluster_name' and c.setting = 'commonhold' and c.source = 'command line'))
 union all
 select 'setting.missing', r.severity, pg_get_userbyid(r.role)::text,
        format('%s. The setting %s is %s.', r.why, r.name, coalesce(quote_literal(b.value), 'missing')),

@@ -22,20 +22,23 @@ union all
 select 'table.trigger', 'error', t.object,
        format('The trigger %I runs with every change; what it does, no check knows.', g.tgname),
        format('drop trigger %I on %s', g.tgname, t.object)
-from tenant_tables as t
+from relations as t
 join pg_trigger as g on g.tgrelid = t.oid and not g.tgisinternal
+where t.ours or t.oid in (select oid from tenant_tables)
 union all
 select 'table.trigger_disabled', 'error', t.object,
        'Foreign keys are not checked: their triggers are disabled.',
        format('alter table %s enable trigger all', t.object)
-from tenant_tables as t
-where exists (select from pg_trigger as g where g.tgrelid = t.oid and g.tgisinternal and g.tgenabled not in ('O', 'A'))
+from relations as t
+where (t.ours or t.oid in (select oid from tenant_tables))
+  and exists (select from pg_trigger as g where g.tgrelid = t.oid and g.tgisinternal and g.tgenabled not in ('O', 'A'))
 union all
 select 'table.rule', 'error', t.object,
        format('The rule %I rewrites statements.', r.rulename),
        format('drop rule %I on %s', r.rulename, t.object)
-from tenant_tables as t
-join pg_rewrite as r on r.ev_class = t.oid
+from relations as t
+join pg_rewrite as r on r.ev_class = t.oid and r.rulename <> '_RETURN' -- what a view selects
+where t.ours or t.oid in (select oid from tenant_tables)
 union all
 select 'table.inherits', 'error', t.object,
        format('The table %s inherits from it: its rows are read through the one under the policies of the other.', i.inhrelid::regclass),
@@ -61,3 +64,11 @@ where a.attidentity <> ''
               join pg_depend as d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid and d.refclassid = 'pg_class'::regclass
               join pg_class as s on s.oid = d.refobjid and s.relkind = 'S'
               where f.adrelid = t.oid and f.adnum = a.attnum)
+union all
+select 'table.unlogged', 'error', t.object,
+       'It is empty after a crash of the server, whatever was acknowledged, and is not in a replica.',
+       format('alter %s %s set logged', case t.relkind when 'S' then 'sequence' else 'table' end, t.object)
+from relations as t
+where t.relpersistence = 'u' and (t.ours or t.oid in (select oid from tenant_tables))
+  -- A sequence follows its table.
+  and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = t.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and t.relkind = 'S')

@@ -56,6 +56,7 @@ const (
 	switched   = "the door: no second tenant in one transaction"
 	wholeOnly  = "whole statements only: none is put together from input, and a message carries one"
 	ownOnly    = "row-level security holds inside: own rows alone"
+	leakproof  = "row-level security comes before every function that is not leakproof"
 	statistics = "nothing: statistics count all tenants together, and name none"
 )
 
@@ -110,8 +111,10 @@ var vectors = []vector{
 	{name: "passwords", expr: "(select min(password_hash) from control.user_credentials)", state: "42501", stops: noGrant},
 	{name: "refresh tokens", expr: "(select count(*) from control.refresh_tokens)", state: "42501", stops: noGrant},
 	{name: "definer functions of ours", expr: `(select string_agg(f.oid::regprocedure::text, ' ' order by f.oid::regprocedure::text) from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace
-		where n.nspname !~ '^pg_|^information_schema$|^watch$' and has_function_privilege(f.oid, 'execute'))`,
+		where f.oid >= 16384 and n.nspname <> 'watch' and has_function_privilege(f.oid, 'execute'))`,
 		saw: "enter_tenant(uuid,boolean) gate.enter_tenant(uuid,bigint,boolean)", instead: "the two doors are all there is"},
+	{name: "a function that runs text, in a schema of somebody's", expr: "case when aid.run('set local app.tenant_id = ''{foreign}''') is not null then (select min(name) from products) end", state: "3F000", stops: "there is none; `commonhold doctor` finds one that the role may call"},
+	{name: "`set_config` by another name", expr: "case when aid.conf('app.tenant_id', '{foreign}', true) is not null then (select min(name) from products) end", state: "3F000", stops: "there is none; `commonhold doctor` finds one that the role may call"},
 	{name: "the source of the doors", expr: "pg_get_functiondef('gate.enter_tenant'::regproc) like '%TD001%'", saw: "t", instead: "it is public anyway"},
 
 	// Code.
@@ -162,6 +165,11 @@ var vectors = []vector{
 	{name: "opening a large object", expr: "lo_open(1, 262144)", state: "42501", stops: hardened},
 	{name: "an open large object, read", expr: "loread(0, 1)", state: "42501", stops: hardened},
 	{name: "an open large object, written", expr: "lowrite(0, 'x')", state: "42501", stops: hardened},
+	{name: "a large object that is not open, cut short", expr: "lo_truncate(0, 1)", state: "42704", stops: "hardening: none can be opened"},
+	{name: "a large object that is not open, cut far out", expr: "lo_truncate64(0, 1)", state: "42704", stops: "hardening: none can be opened"},
+	{name: "a large object that is not open, moved in", expr: "lo_lseek(0, 1, 0)", state: "42704", stops: "hardening: none can be opened"},
+	{name: "a large object that is not open, told", expr: "lo_tell(0)", state: "42704", stops: "hardening: none can be opened"},
+	{name: "a large object that is not open, closed", expr: "lo_close(0)", state: "42704", stops: "hardening: none can be opened"},
 	{name: "removing a large object", expr: "lo_unlink(1)", state: "42501", stops: hardened},
 	{name: "the pages of large objects", expr: "(select count(*) from pg_largeobject)", state: "42501", stops: byDefault},
 	{name: "`dblink`", expr: "dblink('dbname=postgres', 'select 1') is null", state: "42883", stops: "it is not installed"},
@@ -174,6 +182,7 @@ var vectors = []vector{
 	{name: "`pg_statistic`", expr: "(select count(*) from pg_statistic)", state: "42501", stops: byDefault},
 	{name: "`pg_statistic_ext_data`", expr: "(select count(*) from pg_statistic_ext_data)", state: "42501", stops: byDefault},
 	{name: "`pg_stats`: values in columns", expr: "(select count(*) from pg_stats where schemaname in ('shared', 'control', 'gate'))", saw: "0", instead: "PostgreSQL itself: the view leaves out tables under row-level security"},
+	{name: "`pg_stats_ext_exprs`: values of expressions", expr: "(select count(*) from pg_stats_ext_exprs)", saw: "0", instead: "PostgreSQL itself: the view leaves out tables under row-level security"},
 	{name: "`pg_stats_ext`: values in columns", expr: "(select count(*) from pg_stats_ext)", saw: "0", instead: "PostgreSQL itself: the view leaves out tables under row-level security"},
 	{name: "`pg_class`: rows of all tenants", expr: "(select reltuples from pg_class where oid = 'shared.products'::regclass)", saw: "43", instead: statistics},
 	{name: "`pg_relation_size`: pages of all tenants", expr: "pg_relation_size('shared.products') > 0", saw: "t", instead: statistics},
@@ -198,6 +207,7 @@ var vectors = []vector{
 	{name: "a shared lock for the session, tried", expr: "pg_try_advisory_lock_shared(1)", state: "42501", stops: hardened},
 	{name: "another's shared lock", expr: "pg_advisory_xact_lock_shared(x'{foreign lock}'::bit(64)::bigint)", saw: "", instead: "its writers go on, since they share it; a mover waits until the transaction's time is over"},
 	{name: "another's lock, given back", expr: "pg_advisory_unlock_shared(x'{foreign lock}'::bit(64)::bigint)", saw: "f", instead: "a lock of a transaction belongs to it"},
+	{name: "all locks of the session, given back", expr: "pg_advisory_unlock_all() is null", saw: "f", instead: "a lock of a transaction belongs to it, and the session has no others"},
 	{name: "ending another session", expr: "(select bool_or(pg_terminate_backend(pid)) from pg_stat_activity where usename = current_user and datname = current_database() and pid <> pg_backend_pid())", state: "42501", stops: hardened},
 	{name: "canceling another's statement", expr: "(select bool_or(pg_cancel_backend(pid)) from pg_stat_activity where usename = current_user and datname = current_database() and pid <> pg_backend_pid())", state: "42501", stops: hardened},
 	{name: "`pg_notify`", expr: "pg_notify('tenants', '{foreign}')", state: "42501", stops: hardened},
@@ -208,6 +218,7 @@ var vectors = []vector{
 	{name: "a replication slot", expr: "pg_create_logical_replication_slot('s', 'test_decoding')", state: "42501", stops: byDefault},
 	{name: "the settings, loaded again", expr: "pg_reload_conf()", state: "42501", stops: byDefault},
 	{name: "a cursor that outlives its tenant", try: []string{"declare c cursor with hold for select sku from products order by sku", "commit", "begin", "select gate.enter_tenant('{foreign}', 1, true)", "fetch all from c"}, saw: "OWN-1, OWN-2, OWN-3", instead: "own rows are shown to whom comes next on the connection, never another's to oneself; " + wholeOnly},
+	{name: "chance, foretold for whom comes next", try: []string{"select setseed(0.5)", "commit", "begin", "select gate.enter_tenant('{foreign}', 1, true)", "select (random() * 1000000)::integer"}, saw: "985168", instead: "an expression can set the seed too, and it outlives the tenant; nothing of ours draws from it: ids and secrets come from the system's source of chance"},
 	{name: "a time limit, lifted", expr: "set_config('statement_timeout', '0', true)", state: "42501", stops: hardened},
 	{name: "a connection, held", expr: "current_setting('statement_timeout') || ' ' || current_setting('idle_in_transaction_session_timeout')", saw: "10s 15s", instead: "time limits on the role, which an expression cannot lift"},
 
@@ -260,10 +271,12 @@ var vectors = []vector{
 	{name: "a value that nobody has in the estimates of `EXPLAIN`", try: []string{"explain select from products where stock = 6"}, saw: `~^[^,]* rows=1 `, instead: "as before"},
 
 	// Errors as oracles.
-	{name: "a division by zero in foreign rows", expr: "(select count(*) from products as x where x.tenant_id <> '{own}' and 1 / (x.price_minor - x.price_minor) = 1)", saw: "0", instead: "row-level security comes before every function that is not leakproof"},
-	{name: "a division by zero for some foreign rows", expr: "(select sum(case when x.tenant_id <> '{own}' then 1 / (x.stock - x.stock) else 0 end) from products as x)", saw: "0", instead: "row-level security comes before every function that is not leakproof"},
-	{name: "a cast that shows what it fails on", expr: "(select count(*) from products as x where x.tenant_id <> '{own}' and x.name::integer > 0)", saw: "0", instead: "row-level security comes before every function that is not leakproof"},
-	{name: "a cast that fails without the predicate", expr: "(select count(*) from products as x where substr(x.name, 6)::integer > 0)", saw: "3", instead: "row-level security comes before every function that is not leakproof"},
+	{name: "a division by zero in foreign rows", expr: "(select count(*) from products as x where x.tenant_id <> '{own}' and 1 / (x.price_minor - x.price_minor) = 1)", saw: "0", instead: leakproof},
+	{name: "a division by zero for some foreign rows", expr: "(select sum(case when x.tenant_id <> '{own}' then 1 / (x.stock - x.stock) else 0 end) from products as x)", saw: "0", instead: leakproof},
+	{name: "a cast that shows what it fails on", expr: "(select count(*) from products as x where x.tenant_id <> '{own}' and x.name::integer > 0)", saw: "0", instead: leakproof},
+	{name: "a cast that fails without the predicate", expr: "(select count(*) from products as x where substr(x.name, 6)::integer > 0)", saw: "3", instead: leakproof},
+	{name: "a cast in a sample, which shows what it fails on", expr: "(select count(*) from products as x tablesample system (100) where case x.category_id when '{foreign category}' then x.name::integer else 1 end = 1)", saw: "3", instead: leakproof},
+	{name: "a division by zero in a sample", expr: "(select count(*) from products as x tablesample system (100) where 1 / case x.category_id when '{foreign category}' then 0 else 1 end = 1)", saw: "3", instead: leakproof},
 	{name: "a unique key of another", try: []string{insertProduct + "('{own}', gen_random_uuid(), 'FOREIGN-1', 'x', 1, '{owner}', null)"}, saw: "INSERT 0 1", instead: "every unique key begins with the tenant"},
 	{name: "a primary key of another", try: []string{insertProduct + "('{own}', '{foreign product}', 'x', 'x', 1, '{owner}', null)"}, saw: "INSERT 0 1", instead: "every primary key begins with the tenant"},
 	{name: "a reference to another's row", try: []string{insertProduct + "('{own}', gen_random_uuid(), 'x', 'x', 1, '{owner}', '{foreign category}')"},
@@ -337,6 +350,16 @@ var weaknesses = []weakness{
 		`alter table shared.products drop constraint products_category_id_fkey, add constraint products_category_id_fkey foreign key (tenant_id, category_id) references shared.categories (tenant_id, id);
 		drop index shared.categories_alone`,
 		[]string{"a reference to another's row"}},
+	{"a function that runs text", "create schema aid; create function aid.run(q text) returns text language plpgsql as 'begin execute q; return q; end'; grant usage on schema aid to commonhold_app", "drop schema aid cascade",
+		[]string{"a function that runs text, in a schema of somebody's", "definer functions of ours"}},
+	{"set_config by another name", "create schema aid; create function aid.conf(text, text, boolean) returns text language internal as 'set_config_by_name'; grant usage on schema aid to commonhold_app", "drop schema aid cascade",
+		[]string{"`set_config` by another name", "definer functions of ours"}},
+	{"a cast that counts as leakproof", "alter function pg_catalog.int4in(cstring) leakproof; alter function pg_catalog.textout(text) leakproof", "alter function pg_catalog.int4in(cstring) not leakproof; alter function pg_catalog.textout(text) not leakproof",
+		[]string{"a cast in a sample, which shows what it fails on"}},
+	{"a division that counts as leakproof", "alter function pg_catalog.int4div(integer, integer) leakproof", "alter function pg_catalog.int4div(integer, integer) not leakproof",
+		[]string{"a division by zero in a sample"}},
+	{"a view among PostgreSQL's", "create view information_schema.every_product as select * from shared.products; grant select on information_schema.every_product to public", "drop view information_schema.every_product",
+		[]string{"every table and view, read", "every table and view, read without a tenant"}},
 	{"statistics for everybody", "grant select on pg_statistic to public", "revoke select on pg_statistic from public",
 		[]string{"`pg_statistic`"}},
 	{"the doors, readable", "grant select on gate.tenant_doors to commonhold_app", "revoke select on gate.tenant_doors from commonhold_app",

@@ -25,7 +25,8 @@ select 'view.definer' as "check", 'error' as severity, v.object,
 from relations as v, parties as p
 where v.relkind = 'v' and not exists (select from unnest(v.reloptions) as o where o ~* '^security_invoker=(true|on|yes|1)$')
   and (exists (select from reads as r join guarded as g on g.oid = r.relation where r.view = v.oid)
-       or exists (select from aclexplode(v.relacl) as x where x.grantee in (0, p.app)))
+       or exists (select from aclexplode(v.relacl) as x where x.grantee in (0, p.app)
+                  and not (x.grantee = 0 and v.oid in (select oid from brought))))
 union all
 select 'view.materialized', 'error', v.object,
        'The materialized view keeps a copy of tenants'' rows that no policy guards.',

@@ -30,8 +30,9 @@ import (
 )
 
 const (
-	pairs    = 11
-	turn     = 300 * time.Millisecond
+	pairs    = 31
+	starts   = 11
+	turn     = 150 * time.Millisecond
 	clients  = 8
 	tenants  = 1000
 	perHome  = 100     // products in each
@@ -245,17 +246,20 @@ func throughput(ctx context.Context, n int, v variant) (float64, error) {
 func compare(ctx context.Context, n int, variants ...variant) ([]float64, error) {
 	ratios := make([][]float64, len(variants))
 	for round := range pairs + 1 {
-		var base float64
-		for i, v := range variants {
-			rate, err := throughput(ctx, n, v)
-			if err != nil {
+		rates := make([]float64, len(variants))
+		for step := range variants {
+			i := step
+			if round%2 == 1 { // the other way round, so that no one always comes first
+				i = len(variants) - 1 - step
+			}
+			var err error
+			if rates[i], err = throughput(ctx, n, variants[i]); err != nil {
 				return nil, err
 			}
-			if i == 0 {
-				base = rate
-			}
+		}
+		for i, rate := range rates {
 			if round > 0 { // the first one warms up
-				ratios[i] = append(ratios[i], rate/base)
+				ratios[i] = append(ratios[i], rate/rates[0])
 			}
 		}
 	}

@@ -148,8 +148,8 @@ func startup(ctx context.Context, r *report) error {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
 	var cold, warm, memory []float64
-	for i := range pairs {
-		say("start %d of %d", i+1, pairs)
+	for i := range starts {
+		say("start %d of %d", i+1, starts)
 		data := filepath.Join(dir, strconv.Itoa(i))
 		first, _, err := start(ctx, binary, data)
 		if err != nil {

@@ -42,6 +42,9 @@ const (
 	Canceled        Code = "CANCELED"
 	Unavailable     Code = "UNAVAILABLE" // a dependency is down or saturated: try again
 	Internal        Code = "INTERNAL"
+
+	DocumentNotFound   Code = "PERSISTED_QUERY_NOT_FOUND" // the name is that of Apollo's protocol
+	DocumentNotTrusted Code = "DOCUMENT_NOT_TRUSTED"
 )
 
 // What stands between an operator and a running server.

@@ -21,12 +21,6 @@ import (
 	"github.com/commonhold/commonhold/internal/tenant"
 )
 
-// Codes of what this file refuses.
-const (
-	documentNotFound   fault.Code = "PERSISTED_QUERY_NOT_FOUND" // the name is that of Apollo's protocol
-	documentNotTrusted fault.Code = "DOCUMENT_NOT_TRUSTED"
-)
-
 // keptBytes is how much text of documents is remembered by hash, in bytes.
 const keptBytes = 16 << 20
 
@@ -120,7 +114,7 @@ func (d *documents) find(ctx context.Context, g *graphRequest) (keep func(), ref
 	case d.trusted != nil:
 		return keep, d.listed(g, hash+g.documentID) // one of them is empty
 	case g.documentID != "":
-		return keep, notAnswered(documentNotFound, "This server keeps no documents by that id. Send the document itself, as query.")
+		return keep, notAnswered(fault.DocumentNotFound, "This server keeps no documents by that id. Send the document itself, as query.")
 	case hash != "":
 		return d.remembered(ctx, g, hash)
 	}
@@ -134,7 +128,7 @@ func (d *documents) listed(g *graphRequest, id string) *refusal {
 		document, known = d.trusted[strings.TrimPrefix(id, "sha256:")]
 	}
 	if !known || g.Query != "" && g.Query != document {
-		return notAnswered(documentNotTrusted, "This server answers only the documents that it was started with. Name one by its id, as documentId or as extensions.persistedQuery.sha256Hash. A new document has to be in the manifest that the operator deploys.")
+		return notAnswered(fault.DocumentNotTrusted, "This server answers only the documents that it was started with. Name one by its id, as documentId or as extensions.persistedQuery.sha256Hash. A new document has to be in the manifest that the operator deploys.")
 	}
 	g.Query = document
 	return nil
@@ -159,7 +153,7 @@ func (d *documents) remembered(ctx context.Context, g *graphRequest, hash string
 	}
 	document, known := d.kept.GetIfPresent(key)
 	if !known { // clients know it by these very words
-		return keep, notAnswered(documentNotFound, "PersistedQueryNotFound")
+		return keep, notAnswered(fault.DocumentNotFound, "PersistedQueryNotFound")
 	}
 	g.Query = document
 	return keep, nil

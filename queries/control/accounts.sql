@@ -75,10 +75,11 @@ where token_hash = @token_hash and used_at is null;
 -- TouchSession notes that a session was used.
 update sessions set last_used_at = now() where id = @id;
 
--- name: RevokeSession :execrows
--- RevokeSession ends a sign-in, at once for every server.
+-- name: RevokeSession :one
+-- RevokeSession ends a sign-in, at once for every server. No row: it had ended.
 update sessions set revoked_at = now(), revoked_why = @revoked_why
-where id = @id and revoked_at is null;
+where id = @id and revoked_at is null
+returning *;
 
 -- name: GetMembershipRole :one
 -- GetMembershipRole reads what a person may do in a tenant while a session of it

@@ -353,9 +353,10 @@ func (q *Queries) LockRefreshToken(ctx context.Context, arg LockRefreshTokenPara
 	return &i, err
 }
 
-const revokeSession = `-- name: RevokeSession :execrows
+const revokeSession = `-- name: RevokeSession :one
 update sessions set revoked_at = now(), revoked_why = $1
 where id = $2 and revoked_at is null
+returning id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why
 `
 
 type RevokeSessionParams struct {
@@ -363,13 +364,21 @@ type RevokeSessionParams struct {
 	ID         id.Session
 }
 
-// RevokeSession ends a sign-in, at once for every server.
-func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) (int64, error) {
-	result, err := q.db.Exec(ctx, revokeSession, arg.RevokedWhy, arg.ID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// RevokeSession ends a sign-in, at once for every server. No row: it had ended.
+func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) (*Session, error) {
+	row := q.db.QueryRow(ctx, revokeSession, arg.RevokedWhy, arg.ID)
+	var i Session
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.LastUsedAt,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.RevokedWhy,
+	)
+	return &i, err
 }
 
 const setPasswordHash = `-- name: SetPasswordHash :exec

@@ -122,8 +122,9 @@ func (r *mutationResolver) CreateCategory(ctx context.Context, in generated.Crea
 			name, err = categoryName(graphql.OmittableOf(&in.Name))
 			return err
 		},
-		func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Category, error) {
-			return q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: t.ID, ID: id.NewCategory(), ParentID: in.ParentID.Value(), Name: name, CreatedBy: caller})
+		func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (row, _ *tenantsql.Category, err error) {
+			row, err = q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: t.ID, ID: id.NewCategory(), ParentID: in.ParentID.Value(), Name: name, CreatedBy: caller})
+			return row, nil, err
 		})
 	shown, err := userErrors(inputConstraint(err))
 	return &generated.CreateCategoryPayload{Category: made, UserErrors: shown}, err
@@ -136,15 +137,18 @@ func (r *mutationResolver) UpdateCategory(ctx context.Context, in generated.Upda
 			name, err = categoryName(in.Name)
 			return err
 		},
-		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (*tenantsql.Category, error) {
+		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (row, was *tenantsql.Category, err error) {
 			if err := checkParent(ctx, q, t.ID, in.ID, in.ParentID.Value()); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			row, err := q.UpdateCategory(ctx, tenantsql.UpdateCategoryParams{
+			if was, err = categoryBefore(ctx, q, t.ID, in.ID, in.Version); err != nil {
+				return nil, nil, err
+			}
+			row, err = q.UpdateCategory(ctx, tenantsql.UpdateCategoryParams{
 				TenantID: t.ID, ID: in.ID, Version: in.Version,
 				SetName: in.Name.IsSet(), Name: name, SetParentID: in.ParentID.IsSet(), ParentID: in.ParentID.Value(),
 			})
-			return row, staleCategory(ctx, q, t.ID, in.ID, err)
+			return row, was, staleCategory(ctx, q, t.ID, in.ID, err)
 		})
 	shown, err := userErrors(inputConstraint(err))
 	return &generated.UpdateCategoryPayload{Category: changed, UserErrors: shown}, err
@@ -153,9 +157,9 @@ func (r *mutationResolver) UpdateCategory(ctx context.Context, in generated.Upda
 func (r *mutationResolver) DeleteCategory(ctx context.Context, in generated.DeleteCategoryInput) (*generated.DeleteCategoryPayload, error) {
 	gone, err := r.changeCategory(ctx, "category.deleted",
 		func(*tenant.Tenant) error { return nil },
-		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (*tenantsql.Category, error) {
-			row, err := q.DeleteCategory(ctx, tenantsql.DeleteCategoryParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
-			return row, staleCategory(ctx, q, t.ID, in.ID, err)
+		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (row, _ *tenantsql.Category, err error) {
+			row, err = q.DeleteCategory(ctx, tenantsql.DeleteCategoryParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
+			return row, nil, staleCategory(ctx, q, t.ID, in.ID, err)
 		})
 	switch postgres.Constraint(err) {
 	case "products_category_id_fkey", "categories_parent_id_fkey":
@@ -165,16 +169,17 @@ func (r *mutationResolver) DeleteCategory(ctx context.Context, in generated.Dele
 	return &generated.DeleteCategoryPayload{Category: gone, UserErrors: shown}, err
 }
 
-// changeCategory checks the input, does the change and records it, all or nothing.
+// changeCategory checks the input, does the change and records it, all or nothing: an
+// update, which says what was before, by what it changed.
 func (r *Resolver) changeCategory(ctx context.Context, action string, check func(*tenant.Tenant) error,
-	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Category, error),
+	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (row, was *tenantsql.Category, err error),
 ) (*tenantsql.Category, error) {
 	return inTx(ctx, r, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Category, error) {
-		row, err := change(q, t, caller)
+		row, was, err := change(q, t, caller)
 		if err != nil {
 			return nil, err
 		}
-		return row, event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"name": row.Name, "version": row.Version})
+		return row, event.Record(ctx, q, action, row.ID.UUID(), changeRecord(was, row, categoryRecord))
 	})
 }
 
@@ -212,7 +217,27 @@ func staleCategory(ctx context.Context, q *tenantsql.Queries, t tenant.ID, categ
 	if _, err := q.GetCategory(ctx, tenantsql.GetCategoryParams{TenantID: t, ID: category}); !postgres.IsNoRows(err) {
 		return orStale(err)
 	}
-	return fault.New(fault.NotFound, "There is no such category.").At("id")
+	return noCategory()
+}
+
+// categoryBefore reads what an update begins with. Every change makes another version,
+// so an update that still finds this one changes this row.
+func categoryBefore(ctx context.Context, q *tenantsql.Queries, t tenant.ID, category id.Category, version int32) (*tenantsql.Category, error) {
+	row, err := q.GetCategory(ctx, tenantsql.GetCategoryParams{TenantID: t, ID: category})
+	switch {
+	case postgres.IsNoRows(err):
+		return nil, noCategory()
+	case err == nil && row.Version != version:
+		return nil, orStale(nil)
+	}
+	return row, err
+}
+
+func noCategory() error { return fault.New(fault.NotFound, "There is no such category.").At("id") }
+
+// categoryRecord is a category as the log keeps it.
+func categoryRecord(c *tenantsql.Category) map[string]any {
+	return map[string]any{"name": c.Name, "parent_id": orNil(c.ParentID), "version": c.Version, "created_by": c.CreatedBy, "created_at": c.CreatedAt.UTC()}
 }
 
 // inputConstraint tells the constraints that an input can run into.

@@ -212,11 +212,12 @@ func (r *mutationResolver) createProduct(ctx context.Context, in generated.Creat
 	sku, name, price, stock := graphql.OmittableOf(&in.Sku), graphql.OmittableOf(&in.Name), graphql.OmittableOf(in.Price), graphql.OmittableOf(&in.Stock)
 	return r.changeProduct(ctx, "product.created",
 		func(t *tenant.Tenant) error { return v.read(t, sku, name, in.Description, price, stock) },
-		func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Product, error) {
-			return q.CreateProduct(ctx, tenantsql.CreateProductParams{
+		func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (row, _ *tenantsql.Product, err error) {
+			row, err = q.CreateProduct(ctx, tenantsql.CreateProductParams{
 				TenantID: t.ID, ID: id.NewProduct(), Sku: v.sku, Name: v.name, Description: v.description,
 				PriceMinor: v.price, Stock: v.stock, CategoryID: in.CategoryID.Value(), CreatedBy: caller,
 			})
+			return row, nil, err
 		})
 }
 
@@ -224,15 +225,18 @@ func (r *mutationResolver) UpdateProduct(ctx context.Context, in generated.Updat
 	var v productValues
 	changed, err := r.changeProduct(ctx, "product.updated",
 		func(t *tenant.Tenant) error { return v.read(t, in.Sku, in.Name, in.Description, in.Price, in.Stock) },
-		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (*tenantsql.Product, error) {
-			row, err := q.UpdateProduct(ctx, tenantsql.UpdateProductParams{
+		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (row, was *tenantsql.Product, err error) {
+			if was, err = productBefore(ctx, q, t.ID, in.ID, in.Version); err != nil {
+				return nil, nil, err
+			}
+			row, err = q.UpdateProduct(ctx, tenantsql.UpdateProductParams{
 				TenantID: t.ID, ID: in.ID, Version: in.Version,
 				SetSku: in.Sku.IsSet(), Sku: v.sku, SetName: in.Name.IsSet(), Name: v.name,
 				SetDescription: in.Description.IsSet(), Description: v.description,
 				SetPriceMinor: in.Price.IsSet(), PriceMinor: v.price, SetStock: in.Stock.IsSet(), Stock: v.stock,
 				SetCategoryID: in.CategoryID.IsSet(), CategoryID: in.CategoryID.Value(),
 			})
-			return row, staleProduct(ctx, q, t.ID, in.ID, err)
+			return row, was, staleProduct(ctx, q, t.ID, in.ID, err)
 		})
 	shown, err := userErrors(err)
 	return &generated.UpdateProductPayload{Product: changed, UserErrors: shown}, err
@@ -241,24 +245,25 @@ func (r *mutationResolver) UpdateProduct(ctx context.Context, in generated.Updat
 func (r *mutationResolver) DeleteProduct(ctx context.Context, in generated.DeleteProductInput) (*generated.DeleteProductPayload, error) {
 	gone, err := r.changeProduct(ctx, "product.deleted",
 		func(*tenant.Tenant) error { return nil },
-		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (*tenantsql.Product, error) {
-			row, err := q.DeleteProduct(ctx, tenantsql.DeleteProductParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
-			return row, staleProduct(ctx, q, t.ID, in.ID, err)
+		func(q *tenantsql.Queries, t *tenant.Tenant, _ id.User) (row, _ *tenantsql.Product, err error) {
+			row, err = q.DeleteProduct(ctx, tenantsql.DeleteProductParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
+			return row, nil, staleProduct(ctx, q, t.ID, in.ID, err)
 		})
 	shown, err := userErrors(err)
 	return &generated.DeleteProductPayload{Product: gone, UserErrors: shown}, err
 }
 
-// changeProduct checks the input, does the change and records it, all or nothing.
+// changeProduct checks the input, does the change and records it, all or nothing: an
+// update, which says what was before, by what it changed.
 func (r *Resolver) changeProduct(ctx context.Context, action string, check func(*tenant.Tenant) error,
-	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*tenantsql.Product, error),
+	change func(*tenantsql.Queries, *tenant.Tenant, id.User) (row, was *tenantsql.Product, err error),
 ) (row *tenantsql.Product, err error) {
 	row, err = inTx(ctx, r, check, func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Product, error) {
-		row, err := change(q, t, caller)
+		row, was, err := change(q, t, caller)
 		if err != nil {
 			return nil, err
 		}
-		return row, event.Record(ctx, q, action, row.ID.UUID(), map[string]any{"sku": row.Sku, "name": row.Name, "version": row.Version})
+		return row, event.Record(ctx, q, action, row.ID.UUID(), changeRecord(was, row, productRecord))
 	})
 	switch postgres.Constraint(err) {
 	case "products_sku_key":
@@ -279,14 +284,37 @@ func staleProduct(ctx context.Context, q *tenantsql.Queries, t tenant.ID, produc
 	if _, err := q.GetProduct(ctx, tenantsql.GetProductParams{TenantID: t, ID: product}); !postgres.IsNoRows(err) {
 		return orStale(err)
 	}
-	return fault.New(fault.NotFound, "There is no such product.").At("id")
+	return noProduct()
 }
+
+// productBefore reads what an update begins with. Every change makes another version,
+// so an update that still finds this one changes this row.
+func productBefore(ctx context.Context, q *tenantsql.Queries, t tenant.ID, product id.Product, version int32) (*tenantsql.Product, error) {
+	row, err := q.GetProduct(ctx, tenantsql.GetProductParams{TenantID: t, ID: product})
+	switch {
+	case postgres.IsNoRows(err):
+		return nil, noProduct()
+	case err == nil && row.Version != version:
+		return nil, orStale(nil)
+	}
+	return row, err
+}
+
+func noProduct() error { return fault.New(fault.NotFound, "There is no such product.").At("id") }
 
 func orStale(err error) error {
 	if err != nil {
 		return err
 	}
 	return fault.New(fault.StaleVersion, "This was changed since you read it. Read it again, and repeat your change on what is there now.").At("version")
+}
+
+// productRecord is a product as the log keeps it.
+func productRecord(p *tenantsql.Product) map[string]any {
+	return map[string]any{
+		"sku": p.Sku, "name": p.Name, "description": orNil(p.Description), "price_minor": p.PriceMinor, "stock": p.Stock,
+		"category_id": orNil(p.CategoryID), "version": p.Version, "created_by": p.CreatedBy, "created_at": p.CreatedAt.UTC(),
+	}
 }
 
 // productValues are the checked values of an input.

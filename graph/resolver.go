@@ -63,6 +63,10 @@ type (
 	orderResolver                     struct{ *Resolver }
 	orderConnectionResolver           struct{ *Resolver }
 	orderItemResolver                 struct{ *Resolver }
+	auditEventResolver                struct{ *Resolver }
+	auditEventConnectionResolver      struct{ *Resolver }
+	accessEventResolver               struct{ *Resolver }
+	accessEventConnectionResolver     struct{ *Resolver }
 )
 
 // Query and the methods below are what gqlgen asks for.
@@ -126,3 +130,19 @@ func (r *Resolver) OrderConnection() generated.OrderConnectionResolver {
 
 // OrderItem resolves fields of OrderItem.
 func (r *Resolver) OrderItem() generated.OrderItemResolver { return &orderItemResolver{r} }
+
+// AuditEvent resolves fields of AuditEvent.
+func (r *Resolver) AuditEvent() generated.AuditEventResolver { return &auditEventResolver{r} }
+
+// AuditEventConnection resolves fields of AuditEventConnection.
+func (r *Resolver) AuditEventConnection() generated.AuditEventConnectionResolver {
+	return &auditEventConnectionResolver{r}
+}
+
+// AccessEvent resolves fields of AccessEvent.
+func (r *Resolver) AccessEvent() generated.AccessEventResolver { return &accessEventResolver{r} }
+
+// AccessEventConnection resolves fields of AccessEventConnection.
+func (r *Resolver) AccessEventConnection() generated.AccessEventConnectionResolver {
+	return &accessEventConnectionResolver{r}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/commonhold/commonhold/graph/scalar"
@@ -19,6 +20,64 @@ import (
 
 // Something that can be fetched again by its id.
 type Node interface {
+}
+
+// A page of who came in and who was let in.
+type AccessEventConnection struct {
+	// The entries of the page with their cursors.
+	Edges []*AccessEventEdge `json:"edges"`
+	// The entries of the page.
+	Nodes []*accountsql.AccessEvent `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many entries the filter lets pass in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+	// What totalCount counts by.
+	Filter *accountsql.CountAccessEventsParams `json:"-"`
+}
+
+// An entry in a page.
+type AccessEventEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The entry.
+	Node *accountsql.AccessEvent `json:"node"`
+}
+
+// A page of what was done.
+type AuditEventConnection struct {
+	// The entries of the page with their cursors.
+	Edges []*AuditEventEdge `json:"edges"`
+	// The entries of the page.
+	Nodes []*tenantsql.Event `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many entries the filter lets pass in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+	// What totalCount counts by.
+	Filter *tenantsql.CountEventsParams `json:"-"`
+}
+
+// An entry in a page.
+type AuditEventEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The entry.
+	Node *tenantsql.Event `json:"node"`
+}
+
+// Conditions on what was done. All that are given must hold.
+type AuditFilter struct {
+	// Exactly this action, such as `product.updated`.
+	Action graphql.Omittable[*string] `json:"action,omitempty"`
+	// Done by this person.
+	ActorID graphql.Omittable[*id.User] `json:"actorId,omitempty"`
+	// Done to this.
+	EntityID graphql.Omittable[*id.Any] `json:"entityId,omitempty"`
+	// At this moment or later.
+	Since graphql.Omittable[*time.Time] `json:"since,omitempty"`
+	// Before this moment.
+	Until graphql.Omittable[*time.Time] `json:"until,omitempty"`
 }
 
 // A page of categories.

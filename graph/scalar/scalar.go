@@ -64,6 +64,19 @@ func UnmarshalDateTime(from any) (time.Time, error) {
 	return t, nil
 }
 
+// MarshalJSON writes a JSON value as it is stored. It is written without a look:
+// PostgreSQL stores no jsonb that is not JSON.
+func MarshalJSON(v json.RawMessage) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = w.Write(v) })
+}
+
+// UnmarshalJSON refuses every value: a JSON is only ever shown.
+//
+// Errors: fault.BadRequest.
+func UnmarshalJSON(any) (json.RawMessage, error) {
+	return nil, fault.New(fault.BadRequest, "A JSON cannot be given, it is only shown.")
+}
+
 // Decimal is a number with a point, exact.
 type Decimal struct{ decimal.Decimal }
 

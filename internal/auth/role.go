@@ -39,6 +39,7 @@ const (
 	PermissionMembersWrite    Permission = "MEMBERS_WRITE"
 	PermissionTenantRead      Permission = "TENANT_READ"
 	PermissionTenantWrite     Permission = "TENANT_WRITE"
+	PermissionAuditRead       Permission = "AUDIT_READ"
 )
 
 // granted is written out role by role, so that what a role may do is read in one
@@ -51,6 +52,7 @@ var granted = map[Role][]Permission{
 		PermissionOrdersRead, PermissionOrdersWrite,
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead, PermissionTenantWrite,
+		PermissionAuditRead,
 	},
 	RoleAdmin: {
 		PermissionProductsRead, PermissionProductsWrite,
@@ -59,6 +61,7 @@ var granted = map[Role][]Permission{
 		PermissionOrdersRead, PermissionOrdersWrite,
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead,
+		PermissionAuditRead,
 	},
 	RoleMember: {
 		PermissionProductsRead, PermissionProductsWrite,

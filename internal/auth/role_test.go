@@ -24,6 +24,7 @@ var allowed = map[Permission]string{
 	PermissionMembersWrite:    "OWNER ADMIN",
 	PermissionTenantRead:      "OWNER ADMIN MEMBER VIEWER",
 	PermissionTenantWrite:     "OWNER",
+	PermissionAuditRead:       "OWNER ADMIN",
 }
 
 var rolesWeakestFirst = []Role{RoleViewer, RoleMember, RoleAdmin, RoleOwner}

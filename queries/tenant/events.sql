@@ -3,9 +3,42 @@
 insert into events (tenant_id, id, actor_id, action, entity_id, request_id, data)
 values (@tenant_id, @id, @actor_id, @action, @entity_id, @request_id, @data);
 
--- name: ListEventsOfEntity :many
--- ListEventsOfEntity reads what happened to one thing, oldest first.
+-- name: ListEventsAsc :many
+-- ListEventsAsc lists what happened between two bounds, both excluded, oldest first.
+-- A null filter lets everything pass.
 select * from events
-where tenant_id = @tenant_id and entity_id = @entity_id
+where tenant_id = @tenant_id
+  and (occurred_at, id) > (@low_occurred_at::timestamptz, @low_id::uuid)
+  and (occurred_at, id) < (@high_occurred_at::timestamptz, @high_id::uuid)
+  and (sqlc.narg(action)::text is null or action = sqlc.narg(action)::text)
+  and (sqlc.narg(actor_id)::uuid is null or actor_id = sqlc.narg(actor_id)::uuid)
+  and (sqlc.narg(entity_id)::uuid is null or entity_id = sqlc.narg(entity_id)::uuid)
+  and (sqlc.narg(since)::timestamptz is null or occurred_at >= sqlc.narg(since)::timestamptz)
+  and (sqlc.narg(until)::timestamptz is null or occurred_at < sqlc.narg(until)::timestamptz)
 order by occurred_at, id
 limit @row_limit::integer;
+
+-- name: ListEventsDesc :many
+-- ListEventsDesc lists what happened between two bounds, both excluded, newest first.
+-- A null filter lets everything pass.
+select * from events
+where tenant_id = @tenant_id
+  and (occurred_at, id) > (@low_occurred_at::timestamptz, @low_id::uuid)
+  and (occurred_at, id) < (@high_occurred_at::timestamptz, @high_id::uuid)
+  and (sqlc.narg(action)::text is null or action = sqlc.narg(action)::text)
+  and (sqlc.narg(actor_id)::uuid is null or actor_id = sqlc.narg(actor_id)::uuid)
+  and (sqlc.narg(entity_id)::uuid is null or entity_id = sqlc.narg(entity_id)::uuid)
+  and (sqlc.narg(since)::timestamptz is null or occurred_at >= sqlc.narg(since)::timestamptz)
+  and (sqlc.narg(until)::timestamptz is null or occurred_at < sqlc.narg(until)::timestamptz)
+order by occurred_at desc, id desc
+limit @row_limit::integer;
+
+-- name: CountEvents :one
+-- CountEvents counts what a filter lets pass of what happened.
+select count(*) from events
+where tenant_id = @tenant_id
+  and (sqlc.narg(action)::text is null or action = sqlc.narg(action)::text)
+  and (sqlc.narg(actor_id)::uuid is null or actor_id = sqlc.narg(actor_id)::uuid)
+  and (sqlc.narg(entity_id)::uuid is null or entity_id = sqlc.narg(entity_id)::uuid)
+  and (sqlc.narg(since)::timestamptz is null or occurred_at >= sqlc.narg(since)::timestamptz)
+  and (sqlc.narg(until)::timestamptz is null or occurred_at < sqlc.narg(until)::timestamptz);

@@ -3,11 +3,26 @@
 package accountsql
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+type AccessEvent struct {
+	TenantID   tenant.ID
+	ID         id.AccessEvent
+	Xid        pgtype.Uint64
+	OccurredAt time.Time
+	ActorID    *id.User
+	Action     string
+	EntityID   uuid.UUID
+	RequestID  string
+	Data       json.RawMessage
+}
 
 type Membership struct {
 	TenantID  tenant.ID

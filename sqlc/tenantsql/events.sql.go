@@ -6,11 +6,46 @@ package tenantsql
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/google/uuid"
 )
+
+const countEvents = `-- name: CountEvents :one
+select count(*) from events
+where tenant_id = $1
+  and ($2::text is null or action = $2::text)
+  and ($3::uuid is null or actor_id = $3::uuid)
+  and ($4::uuid is null or entity_id = $4::uuid)
+  and ($5::timestamptz is null or occurred_at >= $5::timestamptz)
+  and ($6::timestamptz is null or occurred_at < $6::timestamptz)
+`
+
+type CountEventsParams struct {
+	TenantID tenant.ID
+	Action   *string
+	ActorID  *uuid.UUID
+	EntityID *uuid.UUID
+	Since    *time.Time
+	Until    *time.Time
+}
+
+// CountEvents counts what a filter lets pass of what happened.
+func (q *Queries) CountEvents(ctx context.Context, arg CountEventsParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countEvents,
+		arg.TenantID,
+		arg.Action,
+		arg.ActorID,
+		arg.EntityID,
+		arg.Since,
+		arg.Until,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
 
 const createEvent = `-- name: CreateEvent :exec
 insert into events (tenant_id, id, actor_id, action, entity_id, request_id, data)
@@ -41,22 +76,123 @@ func (q *Queries) CreateEvent(ctx context.Context, arg CreateEventParams) error 
 	return err
 }
 
-const listEventsOfEntity = `-- name: ListEventsOfEntity :many
+const listEventsAsc = `-- name: ListEventsAsc :many
 select tenant_id, id, epoch, xid, occurred_at, actor_id, action, entity_id, request_id, data from events
-where tenant_id = $1 and entity_id = $2
+where tenant_id = $1
+  and (occurred_at, id) > ($2::timestamptz, $3::uuid)
+  and (occurred_at, id) < ($4::timestamptz, $5::uuid)
+  and ($6::text is null or action = $6::text)
+  and ($7::uuid is null or actor_id = $7::uuid)
+  and ($8::uuid is null or entity_id = $8::uuid)
+  and ($9::timestamptz is null or occurred_at >= $9::timestamptz)
+  and ($10::timestamptz is null or occurred_at < $10::timestamptz)
 order by occurred_at, id
-limit $3::integer
+limit $11::integer
 `
 
-type ListEventsOfEntityParams struct {
-	TenantID tenant.ID
-	EntityID uuid.UUID
-	RowLimit int32
+type ListEventsAscParams struct {
+	TenantID       tenant.ID
+	LowOccurredAt  time.Time
+	LowID          uuid.UUID
+	HighOccurredAt time.Time
+	HighID         uuid.UUID
+	Action         *string
+	ActorID        *uuid.UUID
+	EntityID       *uuid.UUID
+	Since          *time.Time
+	Until          *time.Time
+	RowLimit       int32
 }
 
-// ListEventsOfEntity reads what happened to one thing, oldest first.
-func (q *Queries) ListEventsOfEntity(ctx context.Context, arg ListEventsOfEntityParams) ([]*Event, error) {
-	rows, err := q.db.Query(ctx, listEventsOfEntity, arg.TenantID, arg.EntityID, arg.RowLimit)
+// ListEventsAsc lists what happened between two bounds, both excluded, oldest first.
+// A null filter lets everything pass.
+func (q *Queries) ListEventsAsc(ctx context.Context, arg ListEventsAscParams) ([]*Event, error) {
+	rows, err := q.db.Query(ctx, listEventsAsc,
+		arg.TenantID,
+		arg.LowOccurredAt,
+		arg.LowID,
+		arg.HighOccurredAt,
+		arg.HighID,
+		arg.Action,
+		arg.ActorID,
+		arg.EntityID,
+		arg.Since,
+		arg.Until,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Event{}
+	for rows.Next() {
+		var i Event
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Epoch,
+			&i.Xid,
+			&i.OccurredAt,
+			&i.ActorID,
+			&i.Action,
+			&i.EntityID,
+			&i.RequestID,
+			&i.Data,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listEventsDesc = `-- name: ListEventsDesc :many
+select tenant_id, id, epoch, xid, occurred_at, actor_id, action, entity_id, request_id, data from events
+where tenant_id = $1
+  and (occurred_at, id) > ($2::timestamptz, $3::uuid)
+  and (occurred_at, id) < ($4::timestamptz, $5::uuid)
+  and ($6::text is null or action = $6::text)
+  and ($7::uuid is null or actor_id = $7::uuid)
+  and ($8::uuid is null or entity_id = $8::uuid)
+  and ($9::timestamptz is null or occurred_at >= $9::timestamptz)
+  and ($10::timestamptz is null or occurred_at < $10::timestamptz)
+order by occurred_at desc, id desc
+limit $11::integer
+`
+
+type ListEventsDescParams struct {
+	TenantID       tenant.ID
+	LowOccurredAt  time.Time
+	LowID          uuid.UUID
+	HighOccurredAt time.Time
+	HighID         uuid.UUID
+	Action         *string
+	ActorID        *uuid.UUID
+	EntityID       *uuid.UUID
+	Since          *time.Time
+	Until          *time.Time
+	RowLimit       int32
+}
+
+// ListEventsDesc lists what happened between two bounds, both excluded, newest first.
+// A null filter lets everything pass.
+func (q *Queries) ListEventsDesc(ctx context.Context, arg ListEventsDescParams) ([]*Event, error) {
+	rows, err := q.db.Query(ctx, listEventsDesc,
+		arg.TenantID,
+		arg.LowOccurredAt,
+		arg.LowID,
+		arg.HighOccurredAt,
+		arg.HighID,
+		arg.Action,
+		arg.ActorID,
+		arg.EntityID,
+		arg.Since,
+		arg.Until,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}

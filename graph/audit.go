@@ -182,7 +182,7 @@ func entity(action string, u uuid.UUID) (*id.Any, error) {
 	noun, _, _ := strings.Cut(action, ".")
 	prefix := prefixes[noun]
 	if prefix == "" {
-		return nil, fmt.Errorf("action %s: no prefix of an id for its noun", action)
+		return nil, fmt.Errorf("action %s: nothing is known of its noun", action)
 	}
 	return &id.Any{Prefix: prefix, UUID: u}, nil
 }

@@ -71,6 +71,7 @@ func takesTenant(method reflect.Type) string {
 // things are what a caller can name, all of one tenant, or of none.
 type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
+	Session                                               string
 	Spare, Sold                                           string // a product besides, and one that stands in orders
 	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
 	SKU, Name, Slug, Refresh, CustomerEmail               string
@@ -96,6 +97,10 @@ const inventory = `{
 	categories: categories(first: 1) { edges { cursor } }
 	categoriesLast: categories(last: 1) { edges { cursor } }
 	created: products(first: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
+	auditLog: auditLog(first: 1) { edges { cursor } }
+	auditLogLast: auditLog(last: 1) { edges { cursor } }
+	accessLog: accessLog(first: 1) { edges { cursor node { entityId } } }
+	accessLogLast: accessLog(last: 1) { edges { cursor } }
 	createdLast: products(last: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
 	name: products(first: 1, orderBy: {field: NAME}) { edges { cursor } }
 	price: products(first: 1, orderBy: {field: PRICE}) { edges { cursor } }
@@ -133,13 +138,16 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 		var edges struct {
 			Edges []struct {
 				Cursor string
-				Node   struct{ ID string }
+				Node   struct{ ID, EntityID string }
 			}
 		}
 		if _ = json.Unmarshal(page, &edges); len(edges.Edges) == 1 {
 			r.Cursors[list] = edges.Edges[0].Cursor
 			if list == "members" {
 				r.Membership = edges.Edges[0].Node.ID
+			}
+			if list == "accessLog" {
+				r.Session = edges.Edges[0].Node.EntityID
 			}
 		}
 	}
@@ -165,7 +173,7 @@ func nowhere(t testing.TB, b things) things {
 	slug := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
-		User: id.NewUser().String(), Membership: id.NewMember().String(), TenantID: tenant.NewID().String(),
+		User: id.NewUser().String(), Session: id.NewSession().String(), Membership: id.NewMember().String(), TenantID: tenant.NewID().String(),
 		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
 		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
@@ -276,6 +284,21 @@ func operations() []operation {
 		{name: "orders before", document: `query($cursor: String) { orders(last: 5, before: $cursor) { nodes { number customer { email } } totalCount } }`, variables: cursorOf("ordersLast"), hit: ownMark, free: true},
 		{name: "orders of a customer", document: `query($id: ID) { orders(filter: {customerId: $id, status: PLACED}) { nodes { number customer { email } } totalCount } }`, variables: customer, hit: ownMark},
 
+		{name: "auditLog after", document: `query($cursor: String) { auditLog(after: $cursor) { nodes { id occurredAt actor { email } action entityId requestId details } pageInfo { hasNextPage endCursor } totalCount } }`,
+			variables: cursorOf("auditLog"), hit: ownMark, free: true},
+		{name: "auditLog before", document: `query($cursor: String) { auditLog(last: 50, before: $cursor) { nodes { id actor { email } details } totalCount } }`, variables: cursorOf("auditLogLast"), hit: ownMark, free: true},
+		{name: "auditLog of a thing", document: `query($id: ID!) { auditLog(filter: {entityId: $id, since: "2020-01-01T00:00:00Z", until: "2200-01-01T00:00:00Z"}) { nodes { action entityId details } totalCount } }`, variables: product, hit: ownMark},
+		{name: "auditLog of a person", document: `query($id: ID!) { auditLog(filter: {actorId: $id, action: "product.created"}) { nodes { actor { email } details } totalCount } }`,
+			variables: naming("id", func(x things) any { return x.User }), hit: ownMark},
+		{name: "accessLog after", document: `query($cursor: String) { accessLog(after: $cursor) { nodes { id occurredAt actor { email } action entityId requestId details } pageInfo { hasNextPage endCursor } totalCount } }`,
+			variables: cursorOf("accessLog"), hit: func(own *resident) string { return own.Email }, free: true},
+		{name: "accessLog before", document: `query($cursor: String) { accessLog(last: 50, before: $cursor) { nodes { id actor { email } details } totalCount } }`,
+			variables: cursorOf("accessLogLast"), hit: func(own *resident) string { return own.Email }, free: true},
+		{name: "accessLog of a session", document: `query($id: ID!) { accessLog(filter: {entityId: $id}) { nodes { action actor { email } entityId } totalCount } }`,
+			variables: naming("id", func(x things) any { return x.Session }), hit: says(`"session.started"`)},
+		{name: "accessLog of a person", document: `query($id: ID!) { accessLog(filter: {actorId: $id}) { nodes { actor { email } details } totalCount } }`,
+			variables: naming("id", func(x things) any { return x.User }), hit: func(own *resident) string { return own.Email }},
+
 		{name: "signIn to a tenant", document: `mutation($slug: String, $email: String!) { signIn(input: {tenant: $slug, email: $email, password: "` + apitest.Password + `"}) { session { accessToken } memberships { role tenant { slug } }` + userErrors + `} }`,
 			variables: func(own *resident, x things) map[string]any {
 				return map[string]any{"slug": x.Slug, "email": own.Email}
@@ -374,6 +397,7 @@ func operations() []operation {
 // text is every input that takes a String and names nothing that exists.
 var text = map[string]string{
 	"TextFilter.contains":             "a part of a name",
+	"AuditFilter.action":              "what is done, the same in every tenant",
 	"CreateProductInput.name":         "not unique",
 	"CreateProductInput.description":  "not unique",
 	"UpdateProductInput.name":         "not unique",
@@ -509,7 +533,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
 	super := admin(t)
 	before := fingerprint(t, super, b.Tenant.ID)
-	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.memberships", "gate.tenant_doors"} {
+	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "gate.tenant_doors"} {
 		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
 			t.Fatalf("no rows of %s to watch over: %v", table, before)
 		}

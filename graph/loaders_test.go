@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ import (
 )
 
 // wideTenant has 120 leaf categories, each with six products and one of ten parents, by
-// two people; and 120 customers, each with three orders of two lines.
+// two people; 120 customers, each with three orders of two lines; and 120 entries in its log.
 func wideTenant(t *testing.T, api *apitest.API) *apitest.Client {
 	t.Helper()
 	c := api.NewTenant(t)
@@ -61,6 +62,14 @@ func wideTenant(t *testing.T, api *apitest.API) *apitest.Client {
 				}
 			}
 			if _, err := q.ImportProducts(ctx, p); err != nil {
+				return err
+			}
+		}
+		for i := range 120 {
+			err := q.CreateEvent(ctx, tenantsql.CreateEventParams{
+				TenantID: c.Tenant.ID, ID: id.NewEvent(), ActorID: &people[i%len(people)], Action: "product.created", EntityID: id.New(), Data: json.RawMessage("{}"),
+			})
+			if err != nil {
 				return err
 			}
 		}
@@ -132,6 +141,8 @@ func TestStatementsAreCounted(t *testing.T) {
 		{`{ categories(first: N) { nodes { products(first: 5) { nodes { id } } oldest: products(last: 2) { nodes { id } } } } }`, 3},
 		// Every time zone is the same moment.
 		{`{ categories(first: N) { nodes { products(first: 5, after: "` + forged + `") { nodes { id } } } } }`, 2},
+		{`{ auditLog(first: N) { nodes { id actor { id } entityId details } totalCount } }`, 3},
+		{`{ accessLog(first: N, filter: {action: "session.started"}) { nodes { id actor { id } entityId details } totalCount } }`, 3},
 		{`{ members(first: N) { nodes { user { id } } totalCount } }`, 3},
 	} {
 		t.Run(counted.document, func(t *testing.T) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/google/uuid"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -245,16 +247,41 @@ func TestEveryChangeIsRecordedWithIt(t *testing.T) {
 	}
 	var seen []recorded
 	var product, category string
+	creator := public("user", uuid.MustParse(actor))
+	folder := func(name string, version float64) map[string]any {
+		return map[string]any{"name": name, "parent_id": nil, "version": version, "created_by": creator, "created_at": "then"}
+	}
+	stocked := func(name string, description any, price, stock float64, category any, version float64) map[string]any {
+		return map[string]any{
+			"sku": "new", "name": name, "description": description, "price_minor": price, "stock": stock, "category_id": category,
+			"version": version, "created_by": creator, "created_at": "then",
+		}
+	}
+	differs := func(before map[string]any, from float64, after map[string]any, to float64) map[string]any {
+		before["version"], after["version"] = from, to
+		return map[string]any{"before": before, "after": after}
+	}
 	for _, step := range []struct {
 		action, document string
 		variables        func() map[string]any
+		data             func() map[string]any
 	}{
-		{"category.created", `mutation { p: createCategory(input: {name: "New"}) { category { id } userErrors { code } } }`, func() map[string]any { return nil }},
-		{"category.updated", `mutation($id: ID!) { p: updateCategory(input: {id: $id, version: 1, name: "Changed"}) { category { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} }},
-		{"product.created", `mutation($id: ID!) { p: createProduct(input: {sku: "new", name: "New", price: {amount: "1", currencyCode: EUR}, categoryId: $id}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} }},
-		{"product.updated", `mutation($id: ID!) { p: updateProduct(input: {id: $id, version: 1, stock: 1}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": product} }},
-		{"product.deleted", `mutation($id: ID!) { p: deleteProduct(input: {id: $id, version: 2}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": product} }},
-		{"category.deleted", `mutation($id: ID!) { p: deleteCategory(input: {id: $id, version: 2}) { category { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} }},
+		{"category.created", `mutation { p: createCategory(input: {name: "New"}) { category { id } userErrors { code } } }`, func() map[string]any { return nil },
+			func() map[string]any { return folder("New", 1) }},
+		{"category.updated", `mutation($id: ID!) { p: updateCategory(input: {id: $id, version: 1, name: "Changed"}) { category { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} },
+			func() map[string]any {
+				return differs(map[string]any{"name": "New"}, 1, map[string]any{"name": "Changed"}, 2)
+			}},
+		{"product.created", `mutation($id: ID!) { p: createProduct(input: {sku: "new", name: "New", price: {amount: "1", currencyCode: EUR}, categoryId: $id}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} },
+			func() map[string]any { return stocked("New", nil, 100, 0, category, 1) }},
+		{"product.updated", `mutation($id: ID!) { p: updateProduct(input: {id: $id, version: 1, stock: 1, description: "Bright", price: {amount: "2.50", currencyCode: EUR}, categoryId: null}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": product} },
+			func() map[string]any {
+				return differs(map[string]any{"stock": 0.0, "description": nil, "price_minor": 100.0, "category_id": category}, 1, map[string]any{"stock": 1.0, "description": "Bright", "price_minor": 250.0, "category_id": nil}, 2)
+			}},
+		{"product.deleted", `mutation($id: ID!) { p: deleteProduct(input: {id: $id, version: 2}) { product { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": product} },
+			func() map[string]any { return stocked("New", "Bright", 250, 1, nil, 2) }},
+		{"category.deleted", `mutation($id: ID!) { p: deleteCategory(input: {id: $id, version: 2}) { category { id } userErrors { code } } }`, func() map[string]any { return map[string]any{"id": category} },
+			func() map[string]any { return folder("Changed", 2) }},
 	} {
 		answer := ask(t, api, writer.Token, step.document, step.variables(), nil)
 		var got struct{ Data struct{ P changed } }
@@ -278,8 +305,14 @@ func TestEveryChangeIsRecordedWithIt(t *testing.T) {
 			t.Fatalf("%s: %d events, want %d", step.action, len(now), len(seen)+1)
 		}
 		last := now[len(now)-1]
-		if last.Data["name"] == nil || last.Data["version"] == nil {
-			t.Errorf("%s: data %v", step.action, last.Data)
+		if made, ok := last.Data["created_at"]; ok { // of the whole thing
+			if at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(made)); err != nil || at.IsZero() {
+				t.Errorf("%s: created_at %v, %v", step.action, made, err)
+			}
+			last.Data["created_at"] = "then"
+		}
+		if diff := cmp.Diff(step.data(), last.Data); diff != "" {
+			t.Errorf("%s: data: %s", step.action, diff)
 		}
 		last.Data = nil
 		// What was removed has no row left to compare.

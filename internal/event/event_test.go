@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/event"
@@ -35,7 +36,9 @@ func TestRecord(t *testing.T) {
 		})
 	}
 	recorded := func() []*tenantsql.Event {
-		events, err := home.Read().ListEventsOfEntity(ctx, tenantsql.ListEventsOfEntityParams{TenantID: w.Tenant.ID, EntityID: entity, RowLimit: 10})
+		events, err := home.Read().ListEventsAsc(ctx, tenantsql.ListEventsAscParams{
+			TenantID: w.Tenant.ID, EntityID: &entity, HighOccurredAt: time.Now().Add(time.Hour), RowLimit: 10,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ with
 -- What the request role may have on a tenant-scoped table at most.
 kinds as (
     select t.oid, case
-        when t.oid = to_regclass('control.memberships') then array['SELECT']
+        when t.oid in (to_regclass('control.memberships'), to_regclass('control.access_events')) then array['SELECT']
         when t.relname in ('events', 'order_items') then array['SELECT', 'INSERT']
         when t.relname in ('orders', 'order_numbers') then array['SELECT', 'INSERT', 'UPDATE']
         else array['SELECT', 'INSERT', 'UPDATE', 'DELETE'] end as rights
@@ -31,6 +31,7 @@ needed (object, attname, right_on) as (
                  ('shared.order_items', array['SELECT', 'INSERT']),
                  ('shared.order_numbers', array['SELECT', 'INSERT', 'UPDATE']),
                  ('shared.events', array['SELECT', 'INSERT']),
+                 ('control.access_events', array['SELECT']),
                  ('control.memberships', array['SELECT'])) as v (object, rights)
     union all
     select 'control.users', column_name::name, 'SELECT' from unnest(array['id', 'email', 'display_name', 'created_at']) as column_name
@@ -110,6 +111,13 @@ select 'grant.control', 'error', g.object || coalesce('.' || quote_ident(g.attna
 from given as g
 join parties as p on g.grantee = p.control
 join tenant_tables as t on t.oid = g.oid and t.nspname <> 'control'
+union all
+select 'grant.control', 'error', g.object || coalesce('.' || quote_ident(g.attname), ''),
+       format('The control role has %s on what may only be added to.', g.privilege_type),
+       format('revoke %s from commonhold_control', g.right_on)
+from given as g
+join parties as p on g.grantee = p.control
+where g.oid = to_regclass('control.access_events') and g.privilege_type <> 'INSERT'
 union all
 select 'grant.backup', 'error', g.object || coalesce('.' || quote_ident(g.attname), ''),
        format('The backup role has %s, past row-level security; it may only read.', g.privilege_type),

@@ -277,6 +277,8 @@ func documents(product, category string) map[string]string {
 		"customers":         `{ customers { nodes { id } } }`,
 		"order":             `{ order(id: "` + order + `") { id } }`,
 		"orders":            `{ orders { nodes { id } } }`,
+		"auditLog":          `{ auditLog { nodes { id } } }`,
+		"accessLog":         `{ accessLog { nodes { id } } }`,
 		"createCustomer":    `mutation { createCustomer(input: {email: "new@tests.example", name: "n"}) { customer { id } userErrors { code } } }`,
 		"updateCustomer":    `mutation { updateCustomer(input: {id: "` + customer + `", name: "n", ` + version + `}) { customer { id } userErrors { code } } }`,
 		"deleteCustomer":    `mutation { deleteCustomer(input: {id: "` + customer + `", ` + version + `}) { customer { id } userErrors { code } } }`,

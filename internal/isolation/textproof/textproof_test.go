@@ -82,6 +82,7 @@ var platform = map[string]string{
 	"GetUserForSignIn":      "sign-in knows an address, and no tenant yet",
 	"CreateMembership":      "a tenant's first member cannot be signed in to it yet",
 	"ListMembershipsOfUser": "sign-in asks where the person may go: the question is across tenants",
+	"CreateAccessEvent":     "records what the others of this list do, in their transactions; bound to one tenant",
 	"CreateSession":         "sign-in makes the session before the tenant is entered",
 	"GetSessionOfToken":     "what lets a caller enter the tenant; bound to the token's own tenant and user",
 	"LockRefreshToken":      "a refresh knows a token, which names its session and so its tenant",

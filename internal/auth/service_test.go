@@ -683,8 +683,8 @@ func TestOneOfTwoRegistrationsOfOneSlugWins(t *testing.T) {
 	}
 }
 
-// wantWhole wants all of a tenant: tenant, placement, open door, and its owner with
-// a password.
+// wantWhole wants all of a tenant: tenant, placement, open door, its owner with a
+// password, and the record of it.
 func wantWhole(t testing.TB, conn *pgx.Conn, slug, email string) {
 	t.Helper()
 	n := count(t, conn, `select count(*) from control.tenants as t
@@ -693,6 +693,7 @@ func wantWhole(t testing.TB, conn *pgx.Conn, slug, email string) {
 		join control.memberships as m on m.tenant_id = t.id and m.role = 'OWNER' and m.status = 'ACTIVE'
 		join control.users as u on u.id = m.user_id
 		join control.user_credentials as c on c.user_id = u.id
+		join control.access_events as a on a.tenant_id = t.id and a.action = 'tenant.registered' and a.actor_id = u.id
 		where t.slug = $1 and t.status = 'ACTIVE' and u.email = $2`, slug, strings.ToLower(email))
 	if n != 1 {
 		t.Errorf("the tenant %s is there %d times as a whole", slug, n)

@@ -214,3 +214,17 @@ func TestCurrencies(t *testing.T) {
 		}
 	}
 }
+
+func TestJSONIsOnlyShown(t *testing.T) {
+	t.Parallel()
+	for _, given := range []any{nil, "{}", int64(1), map[string]any{}, []any{}} {
+		if _, err := scalar.UnmarshalJSON(given); !fault.Is(err, fault.BadRequest) {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+	var out strings.Builder
+	scalar.MarshalJSON([]byte(`{"a": [1, null]}`)).MarshalGQL(&out)
+	if out.String() != `{"a": [1, null]}` {
+		t.Error(out.String())
+	}
+}

@@ -1,8 +1,8 @@
 package graph
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -74,7 +74,7 @@ func (r *auditEventResolver) Actor(ctx context.Context, e *tenantsql.Event) (*ac
 }
 
 func (r *auditEventResolver) EntityID(_ context.Context, e *tenantsql.Event) (*id.Any, error) {
-	return entity(e.Action, e.EntityID)
+	return entity(e.Action, e.EntityID), nil
 }
 
 func (r *queryResolver) AccessLog(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *generated.AuditFilter) (*generated.AccessEventConnection, error) {
@@ -131,7 +131,7 @@ func (r *accessEventResolver) Actor(ctx context.Context, e *accountsql.AccessEve
 }
 
 func (r *accessEventResolver) EntityID(_ context.Context, e *accountsql.AccessEvent) (*id.Any, error) {
-	return entity(e.Action, e.EntityID)
+	return entity(e.Action, e.EntityID), nil
 }
 
 // auditConditions turns a filter into what the statements of either log take.
@@ -177,14 +177,11 @@ var prefixes = map[string]string{
 	"tenant":   tenant.ID{}.Kind(),
 }
 
-// entity is the public id of what an action ("noun.verb") was done to.
-func entity(action string, u uuid.UUID) (*id.Any, error) {
+// entity is the public id of what an action ("noun.verb") was done to. A noun that a
+// newer server wrote is shown as it is.
+func entity(action string, u uuid.UUID) *id.Any {
 	noun, _, _ := strings.Cut(action, ".")
-	prefix := prefixes[noun]
-	if prefix == "" {
-		return nil, fmt.Errorf("action %s: nothing is known of its noun", action)
-	}
-	return &id.Any{Prefix: prefix, UUID: u}, nil
+	return &id.Any{Prefix: cmp.Or(prefixes[noun], noun), UUID: u}
 }
 
 // changeRecord is what the log keeps of a change: of an update what differs, as it

@@ -29,7 +29,7 @@ var reserved = map[string][]string{
 	"github.com/jackc/pgx/v5":                     {"internal/postgres", "internal/isolation", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
 	"github.com/jackc/pgx/v5/pgconn":              {"internal/postgres", "internal/isolation", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"},
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch":     {"internal/postgres"},
-	"github.com/jackc/pgx/v5/pgtype":              {"internal/id", "sqlc/tenantsql"}, // how an id is written
+	"github.com/jackc/pgx/v5/pgtype":              {"internal/id", "sqlc/tenantsql", "sqlc/accountsql"}, // how an id and a transaction are written
 	"github.com/jackc/pgx/v5/pgxpool":             {"internal/postgres", "internal/bench"},
 	"database/sql":                                {"internal/postgres"}, // goose takes nothing else
 	"github.com/go-chi/chi/v5":                    {"internal/server", "internal/auth", "cmd/commonhold"},

@@ -343,6 +343,13 @@ func TestForeignServer(t *testing.T) {
 	until(t, "the server by hand", func() bool { return accepts(t.Context(), s.SocketDir()) })
 	_, err = Start(t.Context(), Options{Dir: dir})
 	wantFault(t, err, fault.DataDirectory, strconv.Itoa(cmd.Process.Pid), data)
+	until(t, "the server by hand to let somebody in", func() bool {
+		conn, err := pgx.Connect(t.Context(), s.DSN("postgres", "postgres"))
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		return err == nil
+	})
 	if got := ask(t, s, "select 'unharmed'"); got != "unharmed" {
 		t.Error(got)
 	}

@@ -40,6 +40,8 @@ type Request struct {
 
 	claim  uuid.UUID
 	stored *tenantsql.IdempotencyKey // nil: the key is new
+	// Something else was in the way: a retry may do better, and must be let.
+	passing bool
 }
 
 // Open looks up what the caller's key stands for. asked is all that makes the request
@@ -82,9 +84,10 @@ func (r *Request) Answer() []byte {
 	return r.stored.Answer
 }
 
-// Keep stores the answer to this request, for its retries. The first one stays.
+// Keep stores the answer to this request, for its retries. The first one stays. One
+// that says to try again is not kept.
 func (r *Request) Keep(ctx context.Context, answer []byte) error {
-	if r == nil || len(answer) > MaxAnswer {
+	if r == nil || r.passing || len(answer) > MaxAnswer {
 		return nil
 	}
 	return r.db.Home(r.caller.Tenant.ID).InTx(ctx, func(q *tenantsql.Queries) error {
@@ -151,9 +154,12 @@ func Once[T any](ctx context.Context, inTx func(func(*tenantsql.Queries) error) 
 		if done, result, err := recorded[T](r); done {
 			return result, err
 		}
-		return nil, fault.New(fault.Conflict, "The same request is being answered just now. Try again in a moment.")
+		err = fault.New(fault.Conflict, "The same request is being answered just now. Try again in a moment.")
 	}
 	if err != nil {
+		if r != nil {
+			r.passing = fault.Is(err, fault.Conflict)
+		}
 		return nil, err
 	}
 	return result, nil

@@ -26,7 +26,7 @@ var order = []string{
 
 // reserved says which packages alone may import a library.
 var reserved = map[string][]string{
-	"github.com/jackc/pgx/v5":                     {"internal/postgres", "internal/isolation", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
+	"github.com/jackc/pgx/v5":                     {"internal/postgres", "internal/isolation", "internal/pgtest", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
 	"github.com/jackc/pgx/v5/pgconn":              {"internal/postgres", "internal/isolation", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"},
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch":     {"internal/postgres"},
 	"github.com/jackc/pgx/v5/pgtype":              {"internal/id", "sqlc/tenantsql", "sqlc/accountsql"}, // how an id and a transaction are written

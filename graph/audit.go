@@ -183,28 +183,3 @@ func entity(action string, u uuid.UUID) *id.Any {
 	noun, _, _ := strings.Cut(action, ".")
 	return &id.Any{Prefix: cmp.Or(prefixes[noun], noun), UUID: u}
 }
-
-// changeRecord is what the log keeps of a change: of an update what differs, as it
-// was and as it is, and of everything else the whole thing.
-func changeRecord[T any](was, row *T, of func(*T) map[string]any) map[string]any {
-	after := of(row)
-	if was == nil {
-		return after
-	}
-	before := of(was)
-	for key, value := range before {
-		if value == after[key] {
-			delete(before, key)
-			delete(after, key)
-		}
-	}
-	return map[string]any{"before": before, "after": after}
-}
-
-// orNil is what a pointer points to, so that it compares by value.
-func orNil[T any](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return *p
-}

@@ -72,7 +72,7 @@ func TestCategoryChanges(t *testing.T) {
 func TestConcurrentMovesMakeNoCircle(t *testing.T) {
 	t.Parallel()
 	c := apitest.New(t, pgtest.New(t)).NewTenant(t)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	ring := []string{addCategory(t, c, "A", ""), addCategory(t, c, "B", ""), addCategory(t, c, "C", "")}
 	moved := 0
 	for round := range 40 {

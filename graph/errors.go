@@ -84,3 +84,11 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 		Extensions: map[string]any{"code": fault.Internal},
 	}
 }
+
+// asRequest makes an invalid argument of a query what it is there: a bad request.
+func asRequest(err error) error {
+	if coded, ok := errors.AsType[*fault.Error](err); ok && coded.Code == fault.Invalid {
+		return fault.New(fault.BadRequest, "%s", coded.Message)
+	}
+	return err
+}

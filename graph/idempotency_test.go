@@ -83,7 +83,7 @@ func TestEveryMutationHappensOncePerKey(t *testing.T) {
 			}
 			for _, crashed := range []bool{false, true} {
 				if crashed && changed { // between the effect and its answer
-					if _, err := admin(t).Exec(t.Context(), `update shared.idempotency_keys set answer = null where tenant_id = $1`, own.Tenant.ID); err != nil {
+					if _, err := pgtest.Superuser(t).Exec(t.Context(), `update shared.idempotency_keys set answer = null where tenant_id = $1`, own.Tenant.ID); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -210,7 +210,7 @@ func TestReplayChecksTheRightsAgain(t *testing.T) {
 	c := withKey(owner.Member(t, auth.RoleMember), "key")
 	variables := map[string]any{"sku": "L-1"}
 	c.Must(t, addLamp, variables, nil)
-	if _, err := admin(t).Exec(t.Context(), `update control.memberships set role = 'VIEWER' where tenant_id = $1 and role = 'MEMBER'`, owner.Tenant.ID); err != nil {
+	if _, err := pgtest.Superuser(t).Exec(t.Context(), `update control.memberships set role = 'VIEWER' where tenant_id = $1 and role = 'MEMBER'`, owner.Tenant.ID); err != nil {
 		t.Fatal(err)
 	}
 	if answer := c.Do(t, addLamp, variables); answer.Code() != "FORBIDDEN" || strings.Contains(string(answer.Body), "prod_") {
@@ -225,7 +225,7 @@ func TestKeysExpire(t *testing.T) {
 	owner := api.NewTenant(t)
 	c := withKey(owner, "key")
 	c.Must(t, addLamp, map[string]any{"sku": "L-1"}, nil)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	if _, err := super.Exec(t.Context(), `update shared.idempotency_keys set expires_at = now() - interval '1 second' where tenant_id = $1`, owner.Tenant.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestTheSameRequestManyTimesAtOnce(t *testing.T) {
 			t.Errorf("request %d was answered %s, the first %s", i, body, bodies[0])
 		}
 	}
-	if n := columnOne[int](t, admin(t), `select count(*) from shared.events where tenant_id = $1 and action = 'product.created'`, owner.Tenant.ID); n != 1 {
+	if n := columnOne[int](t, pgtest.Superuser(t), `select count(*) from shared.events where tenant_id = $1 and action = 'product.created'`, owner.Tenant.ID); n != 1 {
 		t.Errorf("it was done %d times", n)
 	}
 }

@@ -531,7 +531,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 	dead := signIn(t, api, b.Client)
 	b.Refresh = dead.RefreshToken
 	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	before := fingerprint(t, super, b.Tenant.ID)
 	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "gate.tenant_doors"} {
 		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
@@ -588,7 +588,9 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 }
 
 // columnsOf is fingerprint on a connection of its own.
-func columnsOf(t *testing.T, id tenant.ID) map[string]string { return fingerprint(t, admin(t), id) }
+func columnsOf(t *testing.T, id tenant.ID) map[string]string {
+	return fingerprint(t, pgtest.Superuser(t), id)
+}
 
 // A refresh token is a credential of its own: who asks with another tenant's
 // access token beside it gets the session of the refresh token, in its tenant.

@@ -72,17 +72,6 @@ func statements(t *testing.T, h http.Header) int64 {
 	return -1
 }
 
-// admin is a connection of the superuser, whom no policy binds.
-func admin(t testing.TB) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 // exec runs a statement as the superuser and wants it to touch something.
 func exec(t testing.TB, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"github.com/vikstrous/dataloadgen"
 
 	"github.com/commonhold/commonhold/graph/generated"
-	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -17,14 +16,6 @@ func userLoader(ls *loaders) *dataloadgen.Loader[id.User, *accountsql.User] { re
 
 func (r *queryResolver) Viewer(ctx context.Context) (*auth.Principal, error) {
 	return auth.FromContext(ctx)
-}
-
-func (r *queryResolver) Tenant(ctx context.Context) (*tenant.Tenant, error) {
-	return tenant.FromContext(ctx)
-}
-
-func (r *tenantResolver) CurrencyCode(_ context.Context, t *tenant.Tenant) (scalar.Currency, error) {
-	return scalar.Currency(t.Currency), nil
 }
 
 const memberList = "members"

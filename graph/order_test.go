@@ -205,14 +205,14 @@ func TestTotalsDoNotOverflow(t *testing.T) {
 	if o := place(t, c, customer, item(half, 2), item(free, 1_000_000)).Order; o == nil || o.Total.Amount != "10000000000000.00" {
 		t.Errorf("the largest total: %+v", o)
 	}
-	before := fingerprint(t, admin(t), c.Tenant.ID)
+	before := fingerprint(t, pgtest.Superuser(t), c.Tenant.ID)
 	for _, items := range [][]map[string]any{
 		{item(dear, 2)}, {item(dear, 1_000_000)}, {item(dear, 18447)}, {item(dear, 1), item(half, 1)}, {item(half, 1), item(dear, 1)}, {item(half, 3)},
 	} {
 		refusedAs(t, place(t, c, customer, items...), "INVALID", "order", "items")
 		refusedAs(t, mutate(t, c, "createOrder", map[string]any{"customerId": customer, "items": items}), "INVALID", "items")
 	}
-	if diff := cmp.Diff(before, fingerprint(t, admin(t), c.Tenant.ID)); diff != "" {
+	if diff := cmp.Diff(before, fingerprint(t, pgtest.Superuser(t), c.Tenant.ID)); diff != "" {
 		t.Errorf("a refused order changed something: %s", diff)
 	}
 	// What fitted when the draft was written may not any more.
@@ -291,7 +291,7 @@ func TestTheLastOnesAreSoldOnce(t *testing.T) {
 // their placing as far as the clock tells it.
 func numbersAreWhole(t testing.TB, c *apitest.Client, n int) {
 	t.Helper()
-	numbers := column[int32](t, admin(t), `select number from shared.orders where tenant_id = $1 and number is not null order by number`, c.Tenant.ID)
+	numbers := column[int32](t, pgtest.Superuser(t), `select number from shared.orders where tenant_id = $1 and number is not null order by number`, c.Tenant.ID)
 	want := make([]int32, n)
 	for i := range want {
 		want[i] = int32(i) + 1 //nolint:gosec // small
@@ -387,7 +387,7 @@ func TestAnOrderThatFailsLeavesNoGap(t *testing.T) { //nolint:paralleltest // se
 		t.Fatalf("%+v", o)
 	}
 	draft := addOrder(t, c, customer, item(product, 1))
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	before := fingerprint(t, super, c.Tenant.ID)
 	// What comes after the number fails: the record of it, the last statement.
 	constraint := `no_placing_` + strings.ReplaceAll(c.Tenant.ID.UUID().String(), "-", "")
@@ -605,7 +605,7 @@ func TestOrdersAreFilteredAndPaged(t *testing.T) {
 		all = slices.Insert(all, 0, m)
 	}
 	// Ties in time are ordered by id.
-	exec(t, admin(t), `update shared.orders set created_at = date_trunc('hour', created_at) where tenant_id = $1 and id in (select id from shared.orders where tenant_id = $1 order by created_at limit 5)`, c.Tenant.ID)
+	exec(t, pgtest.Superuser(t), `update shared.orders set created_at = date_trunc('hour', created_at) where tenant_id = $1 and id in (select id from shared.orders where tenant_id = $1 order by created_at limit 5)`, c.Tenant.ID)
 	for _, f := range []struct {
 		filter map[string]any
 		passes func(made) bool
@@ -639,7 +639,7 @@ func TestOrdersAreFilteredAndPaged(t *testing.T) {
 	for i := range 5 {
 		customers = append(customers, addCustomer(t, c, fmt.Sprintf("more-%d@tests.example", i)))
 	}
-	exec(t, admin(t), `update shared.customers set created_at = date_trunc('hour', created_at) where tenant_id = $1 and id in (select id from shared.customers where tenant_id = $1 order by created_at limit 4)`, c.Tenant.ID)
+	exec(t, pgtest.Superuser(t), `update shared.customers set created_at = date_trunc('hour', created_at) where tenant_id = $1 and id in (select id from shared.customers where tenant_id = $1 order by created_at limit 4)`, c.Tenant.ID)
 	slices.Reverse(customers)
 	isPaged(t, c, `query($n: Int, $at: String) { list: customers(PAGE) CONNECTION }`, map[string]any{}, customers)
 }
@@ -697,7 +697,7 @@ func TestOrdersAreRecorded(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	writer := c.Member(t, auth.RoleMember)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	actor := columnOne[string](t, super, `select id::text from control.users where email = $1`, writer.Email)
 	product := goods(t, c, "one", 10, "2.00")
 	seen := len(events(t, super, c.Tenant.ID))

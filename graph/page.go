@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
@@ -138,3 +139,6 @@ func finish[T any](p page, rows []*T, cursor func(*T) string) ([]*T, *generated.
 	}
 	return rows, info
 }
+
+// toInt is a count as GraphQL can show it.
+func toInt(n int64) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // bounded

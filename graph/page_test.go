@@ -62,7 +62,7 @@ func newShelf(t *testing.T, api *apitest.API) *shelf {
 	t.Helper()
 	s := &shelf{Client: api.NewTenant(t)}
 	ctx := context.Background()
-	owner := columnOne[uuid.UUID](t, admin(t), `select user_id from control.memberships where tenant_id = $1`, s.Tenant.ID)
+	owner := columnOne[uuid.UUID](t, pgtest.Superuser(t), `select user_id from control.memberships where tenant_id = $1`, s.Tenant.ID)
 	var caller id.User
 	if err := caller.UnmarshalText([]byte(public("user", owner))); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func newShelf(t *testing.T, api *apitest.API) *shelf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := admin(t).Query(ctx, `select id, name, price_minor, stock, category_id, created_at from shared.products where tenant_id = $1`, s.Tenant.ID)
+	rows, err := pgtest.Superuser(t).Query(ctx, `select id, name, price_minor, stock, category_id, created_at from shared.products where tenant_id = $1`, s.Tenant.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +415,7 @@ func TestPagesOfCategoriesAndMembers(t *testing.T) {
 	for range 8 {
 		s.Member(t, auth.RoleViewer)
 	}
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	type row struct {
 		ID   uuid.UUID
 		Name string

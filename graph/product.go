@@ -11,11 +11,9 @@ import (
 
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/graph/scalar"
-	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/event"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
-	"github.com/commonhold/commonhold/internal/idempotency"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
@@ -80,9 +78,6 @@ func (r *productConnectionResolver) TotalCount(ctx context.Context, c *generated
 	return toInt(n), err
 }
 
-// toInt is a count as GraphQL can show it.
-func toInt(n int64) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // bounded
-
 func productPage(p page, rows []*tenantsql.Product, by generated.ProductOrderField) ([]*tenantsql.Product, *generated.PageInfo, []*generated.ProductEdge) {
 	cursor := func(row *tenantsql.Product) string { return productCursor(row, by) }
 	nodes, info := finish(p, rows, cursor)
@@ -141,14 +136,6 @@ func minorBound(d *scalar.Decimal, currency string) (*int64, error) {
 	}
 	minor, err := scalar.Minor(*d, currency)
 	return &minor, err
-}
-
-// asRequest makes an invalid argument of a query what it is there: a bad request.
-func asRequest(err error) error {
-	if coded, ok := errors.AsType[*fault.Error](err); ok && coded.Code == fault.Invalid {
-		return fault.New(fault.BadRequest, "%s", coded.Message)
-	}
-	return err
 }
 
 // listProducts picks the one statement that lists in this order and direction.
@@ -302,13 +289,6 @@ func productBefore(ctx context.Context, q *tenantsql.Queries, t tenant.ID, produ
 
 func noProduct() error { return fault.New(fault.NotFound, "There is no such product.").At("id") }
 
-func orStale(err error) error {
-	if err != nil {
-		return err
-	}
-	return fault.New(fault.StaleVersion, "This was changed since you read it. Read it again, and repeat your change on what is there now.").At("version")
-}
-
 // productRecord is a product as the log keeps it.
 func productRecord(p *tenantsql.Product) map[string]any {
 	return map[string]any{
@@ -344,31 +324,4 @@ func (v *productValues) read(t *tenant.Tenant, sku, name, description graphql.Om
 		return n, nil
 	})
 	return errors.Join(errs[:]...)
-}
-
-// required checks a value that may be left out but, once given, not be null.
-func required[A, B any](field string, given graphql.Omittable[*A], check func(A) (B, error)) (b B, err error) {
-	value, set := given.ValueOK()
-	switch {
-	case !set:
-		return b, nil
-	case value == nil:
-		return b, fault.New(fault.Invalid, "This cannot be null: give a value, or leave the field out to keep what is there.").At(field)
-	}
-	b, err = check(*value)
-	return b, fault.At(err, field)
-}
-
-// inTx checks an input and runs a change in one transaction of the caller's tenant,
-// once for each idempotency key. What the change made comes back, null with an error.
-func inTx[T any](ctx context.Context, r *Resolver, check func(*tenant.Tenant) error, change func(*tenantsql.Queries, *tenant.Tenant, id.User) (*T, error)) (*T, error) {
-	caller, err := auth.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := check(caller.Tenant); err != nil {
-		return nil, err
-	}
-	return idempotency.Once(ctx, func(fn func(*tenantsql.Queries) error) error { return r.DB.Home(caller.Tenant.ID).InTx(ctx, fn) },
-		func(q *tenantsql.Queries) (*T, error) { return change(q, caller.Tenant, caller.User.ID) })
 }

@@ -238,7 +238,7 @@ func TestEveryChangeIsRecordedWithIt(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	writer := c.Member(t, auth.RoleMember)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	actor := columnOne[string](t, super, `select id::text from control.users where email = $1`, writer.Email)
 	uuidOf := func(kind interface{ UnmarshalText([]byte) error }, text string) {
 		if err := kind.UnmarshalText([]byte(text)); err != nil {
@@ -331,7 +331,7 @@ func TestWhatFailsIsNotRecorded(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	a := newResident(t, api)
 	viewer := a.Client.Member(t, auth.RoleViewer)
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	before := fingerprint(t, super, a.Tenant.ID)
 	x := nowhere(t, a.things)
 	for _, op := range operations() {
@@ -368,7 +368,7 @@ func TestNoChangeWithoutItsRecord(t *testing.T) { //nolint:paralleltest // see a
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	made := addProduct(t, c, "one", "One", "")
-	super := admin(t)
+	super := pgtest.Superuser(t)
 	ctx := context.Background()
 	if _, err := super.Exec(ctx, `alter table shared.events add constraint no_more check (tenant_id <> '`+c.Tenant.ID.UUID().String()+`') not valid`); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -152,7 +150,7 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	member := c.Member(t, auth.RoleViewer)
-	conn := superuser(t)
+	conn := pgtest.Superuser(t)
 	alter := func(set string) {
 		t.Helper()
 		tag, err := conn.Exec(context.Background(), `update control.memberships set `+set+` where tenant_id = $1 and user_id = (select id from control.users where email = $2)`, c.Tenant.ID, member.Email)
@@ -191,14 +189,4 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Must(t, `{ viewer { role } }`, nil, nil)
-}
-
-func superuser(t *testing.T) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
 }

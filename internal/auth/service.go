@@ -146,7 +146,7 @@ func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User
 	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(random), SessionID: session}); err != nil {
 		return nil, err
 	}
-	if err := recordAccess(ctx, q, t, user, "session.started", session.UUID(), nil); err != nil {
+	if err := recordAccess(ctx, q, t, &user, "session.started", session.UUID(), nil); err != nil {
 		return nil, err
 	}
 	return s.issue(session, user, t, random)
@@ -237,7 +237,7 @@ func (s *Service) rotate(ctx context.Context, q *controlsql.Queries, presented [
 	if err := q.TouchSession(ctx, controlsql.TouchSessionParams{ID: row.Session.ID}); err != nil {
 		return nil, err
 	}
-	return successor, recordAccess(ctx, q, row.Session.TenantID, row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
+	return successor, recordAccess(ctx, q, row.Session.TenantID, &row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
 }
 
 func successorOf(token, salt []byte) []byte {
@@ -261,12 +261,12 @@ func end(ctx context.Context, q *controlsql.Queries, session id.Session, why str
 	if err != nil {
 		return err
 	}
-	return recordAccess(ctx, q, ended.TenantID, ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
+	return recordAccess(ctx, q, ended.TenantID, &ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
 }
 
 // recordAccess writes what happened to who may enter a tenant, in the transaction
-// that did it.
-func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor id.User, action string, entity uuid.UUID, data map[string]any) error {
+// that did it. actor is nil where nobody signed in did it.
+func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor *id.User, action string, entity uuid.UUID, data map[string]any) error {
 	if data == nil {
 		data = map[string]any{}
 	}
@@ -275,7 +275,7 @@ func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor
 		return fmt.Errorf("record %s: %w", action, err)
 	}
 	return q.CreateAccessEvent(ctx, controlsql.CreateAccessEventParams{
-		TenantID: t, ID: id.NewAccessEvent(), ActorID: &actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
+		TenantID: t, ID: id.NewAccessEvent(), ActorID: actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
 	})
 }
 
@@ -378,7 +378,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 		if made, err = control.Register(ctx, q, r.Tenant, owner); err != nil {
 			return err
 		}
-		if err := recordAccess(ctx, q, made.ID, owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
+		if err := recordAccess(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
 			return err
 		}
 		session, err = s.begin(ctx, q, owner, made.ID)
@@ -414,7 +414,7 @@ func (s *Service) AddMember(ctx context.Context, t tenant.ID, email, password, d
 		if err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, t, user, "member.added", member.ID.UUID(), map[string]any{"role": role})
+		return recordAccess(ctx, q, t, nil, "member.added", member.ID.UUID(), map[string]any{"role": role})
 	})
 	return user, err
 }

@@ -64,17 +64,6 @@ func register(t testing.TB, s *Service) (Registration, *tenant.Tenant, *Session)
 	return r, made, session
 }
 
-// super is a connection of the superuser, whom no policy binds.
-func super(t testing.TB) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 // alter runs a statement as the superuser and wants it to touch n rows.
 func alter(t testing.TB, conn *pgx.Conn, n int64, sql string, args ...any) {
 	t.Helper()
@@ -167,7 +156,7 @@ func TestUnknownAddressAndWrongPasswordAreAlike(t *testing.T) {
 	owner, home, _ := register(t, s)
 	w := pgtest.New(t) // whose owner has an account without a password
 	var email string
-	if err := super(t).QueryRow(context.Background(), `select email from control.users where id = $1`, w.Owner).Scan(&email); err != nil {
+	if err := pgtest.Superuser(t).QueryRow(context.Background(), `select email from control.users where id = $1`, w.Owner).Scan(&email); err != nil {
 		t.Fatal(err)
 	}
 	var first error
@@ -196,7 +185,7 @@ func TestAnOldHashIsReplacedAtSignIn(t *testing.T) {
 	r, home, _ := register(t, s)
 	newer, _ := newService(t, w)
 	newer.passwords.params.Iterations++
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	stored := func() (hash string) {
 		err := conn.QueryRow(context.Background(), `select password_hash from control.user_credentials as c join control.users as u on u.id = c.user_id where u.email = $1`, r.Email).Scan(&hash)
 		if err != nil {
@@ -256,7 +245,7 @@ func TestARetriedRefreshGetsTheSameSuccessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	alter(t, conn, 1, `update control.refresh_tokens set used_at = used_at - interval '5 seconds' where token_hash = $1`, hashOf(t, first.RefreshToken))
 	again, err := s.Refresh(ctx, first.RefreshToken)
 	if err != nil || again.RefreshToken != second.RefreshToken {
@@ -289,7 +278,7 @@ func TestAReusedRefreshTokenEndsItsFamily(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alter(t, super(t), 1, `update control.refresh_tokens set used_at = used_at - interval '11 seconds' where token_hash = $1`, hashOf(t, first.RefreshToken))
+	alter(t, pgtest.Superuser(t), 1, `update control.refresh_tokens set used_at = used_at - interval '11 seconds' where token_hash = $1`, hashOf(t, first.RefreshToken))
 	_, err = s.Refresh(ctx, first.RefreshToken)
 	wantFault(t, "reuse", err, fault.BadCredential, "refreshToken")
 	_, err = s.Refresh(ctx, second.RefreshToken)
@@ -330,7 +319,7 @@ func TestConcurrentRefreshesGetOneSuccessor(t *testing.T) {
 			t.Fatalf("not one successor: %q", successors)
 		}
 	}
-	if n := count(t, super(t), `select count(*) from control.refresh_tokens where session_id = (select session_id from control.refresh_tokens where token_hash = $1)`, hashOf(t, first.RefreshToken)); n != 2 {
+	if n := count(t, pgtest.Superuser(t), `select count(*) from control.refresh_tokens where session_id = (select session_id from control.refresh_tokens where token_hash = $1)`, hashOf(t, first.RefreshToken)); n != 2 {
 		t.Errorf("%d tokens are stored, want the first and its successor", n)
 	}
 }
@@ -358,12 +347,12 @@ func TestWhatEndsASession(t *testing.T) {
 		},
 		"its time": {
 			func(t *testing.T, _ *tenant.Tenant, session id.Session) {
-				alter(t, super(t), 1, `update control.sessions set expires_at = now() where id = $1`, session)
+				alter(t, pgtest.Superuser(t), 1, `update control.sessions set expires_at = now() where id = $1`, session)
 			}, fault.Unauthenticated, fault.BadCredential, "", "",
 		},
 		"removing the member": {
 			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
-				alter(t, super(t), 1, `update control.memberships set status = 'REMOVED' where tenant_id = $1`, home.ID)
+				alter(t, pgtest.Superuser(t), 1, `update control.memberships set status = 'REMOVED' where tenant_id = $1`, home.ID)
 			}, fault.Unauthenticated, fault.BadCredential, fault.NotFound, "tenant",
 		},
 		"suspending the tenant": {
@@ -426,7 +415,7 @@ func TestRolesAreReadForEveryRequest(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t, pgtest.New(t))
 	_, home, session := register(t, s)
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	for _, role := range []Role{RoleViewer, RoleMember, RoleAdmin, RoleOwner} {
 		alter(t, conn, 1, `update control.memberships set role = $2 where tenant_id = $1`, home.ID, string(role))
 		who, err := s.Authenticate(context.Background(), session.AccessToken)
@@ -507,7 +496,7 @@ func TestNoSecretIsStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	rows, _ := conn.Query(ctx, `select c.oid::regclass::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 		where n.nspname in ('control', 'gate', 'shared') and c.relkind in ('r', 'p') order by 1`)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -560,7 +549,7 @@ func TestRegister(t *testing.T) {
 	if hashed.Load() != 1 {
 		t.Errorf("%d hashes for a new person, want 1", hashed.Load())
 	}
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	wantWhole(t, conn, r.Tenant.Slug, r.Email)
 	if who, err := s.Authenticate(ctx, session.AccessToken); err != nil || who.Tenant.ID != home.ID || who.Role != RoleOwner {
 		t.Errorf("the owner's session: %+v, %v", who, err)
@@ -604,7 +593,7 @@ func TestAnAccountRegistersAFurtherTenant(t *testing.T) {
 	s, hashed := newService(t, pgtest.New(t))
 	ctx := context.Background()
 	r, home, _ := register(t, s)
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	further := newcomer()
 	further.Email, further.Password, further.DisplayName = strings.ToUpper(r.Email), wrongPassword+" and longer", "Somebody else"
 	before := hashed.Load()
@@ -645,7 +634,7 @@ func TestAnAccountRegistersAFurtherTenant(t *testing.T) {
 func TestOneOfTwoRegistrationsOfOneSlugWins(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t, pgtest.New(t))
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	for _, sameAddress := range []bool{false, true} {
 		rs := []Registration{newcomer(), newcomer(), newcomer(), newcomer()}
 		errs := make([]error, len(rs))
@@ -743,7 +732,7 @@ func registerAgain(t testing.TB, s *Service, conn *pgx.Conn, r Registration, sta
 func TestARegistrationIsWholeWhereverItIsCancelled(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t, pgtest.New(t))
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	stood, failed := 0, 0
 	for step := int64(1); ; step++ {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -793,7 +782,7 @@ func (c *cancelAt) Value(key any) any {
 func TestARegistrationIsWholeWhereverItIsCut(t *testing.T) {
 	t.Parallel()
 	healthy, _ := newService(t, pgtest.New(t))
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	stood, failed := 0, 0
 	for _, delivered := range []bool{false, true} {
 		for step := int64(1); ; step++ {
@@ -926,7 +915,7 @@ func TestDefaultsAreResumedAtSignIn(t *testing.T) {
 	s, _ := newService(t, w)
 	ctx := context.Background()
 	r, home, _ := register(t, s)
-	conn := super(t)
+	conn := pgtest.Superuser(t)
 	alter(t, conn, 1, `delete from shared.categories where tenant_id = $1`, home.ID)
 	alter(t, conn, 1, `update control.tenants set defaults_at = null where id = $1`, home.ID)
 	categories := func() int {

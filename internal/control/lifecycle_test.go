@@ -20,16 +20,6 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-func superuser(t testing.TB) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 func count(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int) {
 	t.Helper()
 	if err := conn.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
@@ -41,7 +31,7 @@ func count(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int) {
 // What Validate lets through the table takes, and nothing else.
 func TestSlugsAreThoseTheTableTakes(t *testing.T) {
 	t.Parallel()
-	conn := superuser(t)
+	conn := pgtest.Superuser(t)
 	good := 0
 	for _, slug := range []string{
 		"abc", "a-b", "a1b", "123", "a-b-c", "acme-2", strings.Repeat("a", 40), "a" + strings.Repeat("-a", 19) + "b",
@@ -85,7 +75,7 @@ func TestRegisterIsPartOfItsTransaction(t *testing.T) {
 	if !errors.Is(err, failed) {
 		t.Fatal(err)
 	}
-	conn := superuser(t)
+	conn := pgtest.Superuser(t)
 	for _, table := range []string{"control.placements", "control.memberships", "gate.tenant_doors"} {
 		if n := count(t, conn, `select count(*) from `+table+` where tenant_id = $1`, made.ID); n != 0 {
 			t.Errorf("%d rows of %s stay", n, table)
@@ -113,7 +103,7 @@ func TestEnsureDefaultsTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	w := pgtest.New(t)
 	ctx := context.Background()
-	conn := superuser(t)
+	conn := pgtest.Superuser(t)
 	for range 3 {
 		if err := w.Registry.EnsureDefaults(ctx, w.Tenant.ID, w.Owner); err != nil {
 			t.Fatal(err)
@@ -144,7 +134,7 @@ func TestSuspendAndResume(t *testing.T) {
 		return map[string]error{"reading": read, "writing": write, "the people": people}
 	}
 	other.Tenant, other.Owner = w.Tenant, w.Owner
-	conn := superuser(t)
+	conn := pgtest.Superuser(t)
 	written := func() int {
 		return count(t, conn, `select count(*) from shared.categories where tenant_id = $1`, w.Tenant.ID)
 	}

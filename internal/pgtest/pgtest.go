@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/embeddedpg"
 	"github.com/commonhold/commonhold/internal/id"
@@ -100,6 +102,17 @@ func Open(t testing.TB, maxConns int32) *World {
 func URL(t testing.TB, user string) string {
 	t.Helper()
 	return shared.start(t).DSN(user, Database)
+}
+
+// Superuser is a connection to the shared database of whom no policy binds.
+func Superuser(t testing.TB) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), URL(t, "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
 }
 
 // ServerURL is where user reaches another database of the test server.

@@ -351,7 +351,7 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 	}
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	before := fingerprint(t, db, owner.Tenant.ID)
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) { r.check(t, owner) })
@@ -413,7 +413,7 @@ func TestBadRegistrations(t *testing.T) {
 		in[name] = value
 		return input(in)
 	}
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	const invalid = "INVALID"
 	for _, r := range []refused{
 		{"a slug in use", document, registration("slug", owner.Tenant.Slug), "TAKEN", "Choose another", "input.slug", ""},
@@ -462,7 +462,7 @@ func TestWhoMayNotIsToldWhy(t *testing.T) {
 	owner := api.NewTenant(t)
 	product, category := stock(t, owner)
 	viewer := owner.Member(t, auth.RoleViewer)
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	before := fingerprint(t, db, owner.Tenant.ID)
 	for field, document := range documents(product, category) {
 		if document == "" || field == "registerTenant" {
@@ -494,7 +494,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	const secret = "correct-horse-battery"
 	query := `{"query":"{ __typename }"}`
 	mutation := url.QueryEscape(`mutation { createCategory(input: {name: "` + secret + `"}) { category { id } } }`)
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	before := fingerprint(t, db, owner.Tenant.ID)
 	for _, c := range []struct {
 		name, method, target, contentType, body string

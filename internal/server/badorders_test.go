@@ -189,7 +189,7 @@ func TestBadOrders(t *testing.T) {
 		{"a customer of another tenant to delete", deleteCustomerDocument, input(map[string]any{"id": foreign.customer, "version": 1}), notFound, "There is no such customer", "input.id", ""},
 		{"an order's id for a customer", deleteCustomerDocument, input(map[string]any{"id": s.placed, "version": 1}), bad, "starts with cust_", "", ""},
 	}...)
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	before, theirs := fingerprint(t, db, s.Tenant.ID), fingerprint(t, db, foreign.Tenant.ID)
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) { r.check(t, s.Client) })

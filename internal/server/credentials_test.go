@@ -74,7 +74,7 @@ func TestWrongPasswordIsAnsweredAsAnUnknownAddress(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
 	owner := api.NewTenant(t)
-	db := admin(t)
+	db := pgtest.Superuser(t)
 	before := fingerprint(t, db, owner.Tenant.ID)
 
 	attempt := func(tenant, email, password string) *apitest.Answer {
@@ -321,7 +321,7 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 	for suspender, registry := range map[string]*control.Registry{"here": api.Registry, "by another process": elsewhere} {
 		t.Run(suspender, func(t *testing.T) {
 			t.Parallel()
-			db := admin(t)
+			db := pgtest.Superuser(t)
 			owner := api.NewTenant(t)
 			slug := owner.Tenant.Slug
 			product, category := stock(t, owner)

@@ -262,7 +262,7 @@ func TestWhoTakesParts(t *testing.T) {
 func TestDeferredPartsEndWithTheRequest(t *testing.T) {
 	t.Parallel()
 	owner, api := stocked(t)
-	holder := admin(t)
+	holder := pgtest.Superuser(t)
 	const document = `{"query":"{ products { nodes { sku ...@defer { category { name } } ...@defer(label: \"b\") { createdBy { displayName } } } } }"}`
 	// Time runs out as soon as the first part is out.
 	inner := server.New(api.Config)

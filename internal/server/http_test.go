@@ -324,7 +324,7 @@ func TestGracefulShutdown(t *testing.T) {
 	// request waits inside the database.
 	key := owner.Tenant.ID.UUID()
 	lock := int64(binary.BigEndian.Uint64(key[8:])) //nolint:gosec // any 64 bits do
-	holder, watcher := admin(t), admin(t)
+	holder, watcher := pgtest.Superuser(t), pgtest.Superuser(t)
 	if _, err := holder.Exec(t.Context(), `select pg_advisory_lock($1)`, lock); err != nil {
 		t.Fatal(err)
 	}

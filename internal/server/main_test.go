@@ -65,17 +65,6 @@ func (l *logLines) line(t testing.TB, request, message string) map[string]any {
 	return nil
 }
 
-// admin is a connection of the superuser, whom no policy binds.
-func admin(t testing.TB) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), pgtest.URL(t, "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 // fingerprint is a hash of every row of a tenant, in whatever table has a tenant_id
 // but its door, which no request can change.
 func fingerprint(t testing.TB, conn *pgx.Conn, id tenant.ID) string {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/keyring"
 )
@@ -86,6 +88,35 @@ func TestCodesVouchForOneThingAndPurpose(t *testing.T) {
 		if vouched {
 			t.Errorf("%s is vouched for", name)
 		}
+	}
+}
+
+func TestTokensAreOfOneThingAndPurpose(t *testing.T) {
+	t.Parallel()
+	k, text := ring(t)
+	other, otherText := ring(t)
+	thing := uuid.New()
+	token := k.Token("reset", thing)
+	for name, ring := range map[string]*keyring.Keyring{"itself": k, "a newer key above": parse(t, otherText, text)} {
+		if id, ok := ring.ParseToken("reset", token); !ok || id != thing {
+			t.Errorf("%s: %v, %v", name, id, ok)
+		}
+	}
+	if _, ok := other.ParseToken("reset", token); ok {
+		t.Error("another key takes it")
+	}
+	if _, ok := k.ParseToken("invite", token); ok {
+		t.Error("another purpose takes it")
+	}
+	for i := range token {
+		for _, changed := range []string{token[:i], token[:i] + token[i+1:], token[:i] + "\n" + token[i:], token[:i] + string(token[i]^1) + token[i+1:]} {
+			if id, ok := k.ParseToken("reset", changed); ok {
+				t.Errorf("%q is %v", changed, id)
+			}
+		}
+	}
+	if _, ok := k.ParseToken("reset", token+"="); ok {
+		t.Error("a padded one is taken")
 	}
 }
 

@@ -1,6 +1,9 @@
 package graph
 
-import "github.com/commonhold/commonhold/graph/generated"
+import (
+	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/internal/id"
+)
 
 // maxCost keeps a sum of nested pages from overflowing.
 const maxCost = 1 << 40
@@ -16,6 +19,7 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Query.Products = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.ProductFilter, _ *generated.ProductOrder) int {
 		return pageCost(child, first, last)
 	}
+	c.Query.Nodes = func(child int, ids []*id.Any) int { return min(1+len(ids)*child, maxCost) }
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Category.Products = connectionCost

@@ -244,6 +244,14 @@ func operations() []operation {
 			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
 		{name: "tenant", document: `{ tenant { id slug name status currencyCode createdAt stats { products customers orders revenue { amount } } } }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
+		{name: "nodes", document: strings.Replace(anyNode, "($id: ID!) { node(id: $id)", "($ids: [ID!]!) { nodes(ids: $ids)", 1),
+			variables: naming("ids", func(x things) any {
+				return []string{x.Product, x.Category, x.Customer, x.Order, x.Item, x.User, x.Membership, x.TenantID, x.Product}
+			}), hit: ownMark},
+		{name: "nodes among one's own", document: `query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Product { name } } }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"ids": []string{own.Category, x.Product, own.Category}}
+			}, hit: ownMark},
 		{name: "node of a product", document: anyNode, variables: product, hit: ownMark},
 		{name: "node of a category", document: anyNode, variables: category, hit: ownMark},
 		{name: "node of a user", document: anyNode, variables: naming("id", func(x things) any { return x.User }), hit: func(own *resident) string { return own.Email }},

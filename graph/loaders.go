@@ -22,6 +22,7 @@ type loaders struct {
 	product          *dataloadgen.Loader[id.Product, *tenantsql.Product]
 	category         *dataloadgen.Loader[id.Category, *tenantsql.Category]
 	user             *dataloadgen.Loader[id.User, *accountsql.User]
+	member           *dataloadgen.Loader[id.Member, *accountsql.Membership]
 	categoryProducts *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product]
 	categoryCount    *dataloadgen.Loader[id.Category, int64]
 	customer         *dataloadgen.Loader[id.Customer, *tenantsql.Customer]
@@ -44,17 +45,27 @@ func (r *Resolver) WithLoaders(ctx context.Context, next graphql.ResponseHandler
 }
 
 // load asks a loader of this response for one thing, nil where there is none.
-func load[K comparable, V any](ctx context.Context, pick func(*loaders) *dataloadgen.Loader[K, V], key K) (v V, err error) {
+func load[K comparable, V any](ctx context.Context, pick func(*loaders) *dataloadgen.Loader[K, V], key K) (V, error) {
+	return loadLater(ctx, pick, key)()
+}
+
+// loadLater is load for who asks for several things before it waits for the first.
+func loadLater[K comparable, V any](ctx context.Context, pick func(*loaders) *dataloadgen.Loader[K, V], key K) func() (V, error) {
 	ls, ok := ctx.Value(loadersKey{}).(*loaders)
 	if !ok {
-		_, err := tenant.FromContext(ctx)
+		return func() (v V, err error) {
+			_, err = tenant.FromContext(ctx)
+			return v, err
+		}
+	}
+	loading := pick(ls).LoadThunk(ctx, key)
+	return func() (V, error) {
+		v, err := loading()
+		if errors.Is(err, dataloadgen.ErrNotFound) {
+			err = nil
+		}
 		return v, err
 	}
-	v, err = pick(ls).Load(ctx, key)
-	if errors.Is(err, dataloadgen.ErrNotFound) {
-		return v, nil
-	}
-	return v, err
 }
 
 func (r *Resolver) newLoaders(t tenant.ID) *loaders {
@@ -76,6 +87,10 @@ func (r *Resolver) newLoaders(t tenant.ID) *loaders {
 		user: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.User) (map[id.User]*accountsql.User, error) {
 			rows, err := account.Read().ListUsersByIDs(ctx, accountsql.ListUsersByIDsParams{TenantID: t, UserIds: apply(ids, id.User.UUID)})
 			return keyed(rows, func(u *accountsql.User) id.User { return u.ID }), err
+		}, options...),
+		member: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Member) (map[id.Member]*accountsql.Membership, error) {
+			rows, err := account.Read().ListMembersByIDs(ctx, accountsql.ListMembersByIDsParams{TenantID: t, Ids: apply(ids, id.Member.UUID)})
+			return keyed(rows, func(m *accountsql.Membership) id.Member { return m.ID }), err
 		}, options...),
 		categoryProducts: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []childPage[id.Category]) (map[childPage[id.Category]][]*tenantsql.Product, error) {
 			return loadPages(pages, id.Category.UUID, func(p *tenantsql.Product) id.Category { return *p.CategoryID }, func(categories []uuid.UUID, s pageShape) ([]*tenantsql.Product, error) {

@@ -14,6 +14,10 @@ import (
 
 func userLoader(ls *loaders) *dataloadgen.Loader[id.User, *accountsql.User] { return ls.user }
 
+func memberLoader(ls *loaders) *dataloadgen.Loader[id.Member, *accountsql.Membership] {
+	return ls.member
+}
+
 func (r *queryResolver) Viewer(ctx context.Context) (*auth.Principal, error) {
 	return auth.FromContext(ctx)
 }

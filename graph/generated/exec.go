@@ -340,6 +340,7 @@ type ComplexityRoot struct {
 		Customers  func(childComplexity int, first *int32, after *string, last *int32, before *string) int
 		Members    func(childComplexity int, first *int32, after *string, last *int32, before *string) int
 		Node       func(childComplexity int, id id.Any) int
+		Nodes      func(childComplexity int, ids []*id.Any) int
 		Order      func(childComplexity int, id id.Any) int
 		Orders     func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *OrderFilter) int
 		Product    func(childComplexity int, id id.Any) int
@@ -526,6 +527,7 @@ type ProductConnectionResolver interface {
 }
 type QueryResolver interface {
 	Node(ctx context.Context, id id.Any) (Node, error)
+	Nodes(ctx context.Context, ids []*id.Any) ([]Node, error)
 	Viewer(ctx context.Context) (*auth.Principal, error)
 	Tenant(ctx context.Context) (*tenant.Tenant, error)
 	Members(ctx context.Context, first *int32, after *string, last *int32, before *string) (*MemberConnection, error)
@@ -1715,6 +1717,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Node(childComplexity, args["id"].(id.Any)), true
+	case "Query.nodes":
+		if e.ComplexityRoot.Query.Nodes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_nodes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Nodes(childComplexity, args["ids"].([]*id.Any)), true
 	case "Query.order":
 		if e.ComplexityRoot.Query.Order == nil {
 			break
@@ -2179,6 +2192,12 @@ type Query {
     "An id from an answer of this API."
     id: ID!
   ): Node @authenticated
+
+  "What has these ids, in their order: null in the place of an id where ` + "`" + `node(id:)` + "`" + ` would be null."
+  nodes(
+    "1 to 100 ids from answers of this API. One may stand there twice."
+    ids: [ID!]!
+  ): [Node]! @authenticated
 
   "The caller: who, in which tenant, with which rights."
   viewer: Viewer! @authenticated
@@ -4996,6 +5015,20 @@ func (ec *executionContext) field_Query_node_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_nodes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ids",
+		func(ctx context.Context, v any) ([]*id.Any, error) {
+			return ec.unmarshalNID2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAnyᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ids"] = arg0
 	return args, nil
 }
 
@@ -10233,6 +10266,63 @@ func (ec *executionContext) fieldContext_Query_node(ctx context.Context, field g
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_node_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Nodes(ctx, fc.Args["ids"].([]*id.Any))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal []Node
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []Node) graphql.Marshaler {
+			return ec.marshalNNode2ᚕgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐNode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_nodes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_nodes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -16657,6 +16747,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_node(ctx, field)
 				})
+		case "nodes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_nodes(ctx, field)
+				})
 		case "viewer":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -18196,6 +18292,35 @@ func (ec *executionContext) marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋ
 	return v
 }
 
+func (ec *executionContext) unmarshalNID2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAnyᚄ(ctx context.Context, v any) ([]*id.Any, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*id.Any, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAny(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNID2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAnyᚄ(ctx context.Context, sel ast.SelectionSet, v []*id.Any) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAny(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAny(ctx context.Context, v any) (*id.Any, error) {
 	var res = new(id.Any)
 	err := res.UnmarshalGQL(v)
@@ -18333,6 +18458,16 @@ func (ec *executionContext) marshalNMoney2ᚖgithubᚗcomᚋcommonholdᚋcommonh
 func (ec *executionContext) unmarshalNMoneyInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋscalarᚐMoney(ctx context.Context, v any) (*scalar.Money, error) {
 	res, err := ec.unmarshalInputMoneyInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNNode2ᚕgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐNode(ctx context.Context, sel ast.SelectionSet, v []Node) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalONode2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐNode(ctx, sel, v[i])
+	})
+
+	return ret
 }
 
 func (ec *executionContext) marshalNOrder2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐOrderᚄ(ctx context.Context, sel ast.SelectionSet, v []*tenantsql.Order) graphql.Marshaler {

@@ -76,6 +76,7 @@ func TestCostOfAnAnswer(t *testing.T) {
 		{`{ product(id: "` + product + `") { price { amount } category { name } } }`, cost{5, 5}},
 		{`{ node(id: "` + product + `") { id ... on Product { description } ... on Category { name } } }`, cost{53, 52}},
 		{`{ node(id: "` + category + `") { id ... on Product { description } ... on Category { name } } }`, cost{53, 3}},
+		{`{ nodes(ids: ["` + category + `", "` + product + `", "` + id.NewProduct().String() + `"]) { id ... on Product { description } ... on Category { name } } }`, cost{157, 54}},
 		{`{ product(id: "` + product + `") { id description @skip(if: true) } }`, cost{52, 2}},
 		{`{ products(first: 1) { nodes { id } } }`, cost{3, 3}},
 		{`{ products(first: 100) { nodes { id } } }`, cost{201, 2 + 9}},

@@ -266,6 +266,7 @@ func documents(product, category string) map[string]string {
 	items := `items: [{productId: "` + product + `", quantity: 1}]`
 	return map[string]string{
 		"node":              `{ node(id: "` + product + `") { id } }`,
+		"nodes":             `{ nodes(ids: ["` + product + `"]) { id } }`,
 		"viewer":            `{ viewer { role user { email } tenant { slug } } }`,
 		"tenant":            `{ tenant { name } }`,
 		"members":           `{ members { nodes { role } } }`,

@@ -21,10 +21,11 @@ limit @row_limit::integer;
 select count(*) from memberships
 where tenant_id = @tenant_id and status = 'ACTIVE';
 
--- name: GetMember :one
--- GetMember reads one membership, a removed one too.
+-- name: ListMembersByIDs :many
+-- ListMembersByIDs reads the memberships that exist among ids, removed ones too, in
+-- any order.
 select * from memberships
-where tenant_id = @tenant_id and id = @id;
+where tenant_id = @tenant_id and id = any(@ids::uuid[]);
 
 -- name: ListUsersByIDs :many
 -- ListUsersByIDs reads the people among ids who are or were members of the

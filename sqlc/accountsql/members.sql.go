@@ -7,7 +7,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/google/uuid"
 )
@@ -27,32 +26,6 @@ func (q *Queries) CountMembers(ctx context.Context, arg CountMembersParams) (int
 	var count int64
 	err := row.Scan(&count)
 	return count, err
-}
-
-const getMember = `-- name: GetMember :one
-select tenant_id, id, user_id, role, status, created_at, updated_at from memberships
-where tenant_id = $1 and id = $2
-`
-
-type GetMemberParams struct {
-	TenantID tenant.ID
-	ID       id.Member
-}
-
-// GetMember reads one membership, a removed one too.
-func (q *Queries) GetMember(ctx context.Context, arg GetMemberParams) (*Membership, error) {
-	row := q.db.QueryRow(ctx, getMember, arg.TenantID, arg.ID)
-	var i Membership
-	err := row.Scan(
-		&i.TenantID,
-		&i.ID,
-		&i.UserID,
-		&i.Role,
-		&i.Status,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return &i, err
 }
 
 const listMembersAsc = `-- name: ListMembersAsc :many
@@ -83,6 +56,46 @@ func (q *Queries) ListMembersAsc(ctx context.Context, arg ListMembersAscParams) 
 		arg.HighID,
 		arg.RowLimit,
 	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Membership{}
+	for rows.Next() {
+		var i Membership
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.UserID,
+			&i.Role,
+			&i.Status,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMembersByIDs = `-- name: ListMembersByIDs :many
+select tenant_id, id, user_id, role, status, created_at, updated_at from memberships
+where tenant_id = $1 and id = any($2::uuid[])
+`
+
+type ListMembersByIDsParams struct {
+	TenantID tenant.ID
+	Ids      []uuid.UUID
+}
+
+// ListMembersByIDs reads the memberships that exist among ids, removed ones too, in
+// any order.
+func (q *Queries) ListMembersByIDs(ctx context.Context, arg ListMembersByIDsParams) ([]*Membership, error) {
+	rows, err := q.db.Query(ctx, listMembersByIDs, arg.TenantID, arg.Ids)
 	if err != nil {
 		return nil, err
 	}

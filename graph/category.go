@@ -126,7 +126,7 @@ func (r *mutationResolver) CreateCategory(ctx context.Context, in generated.Crea
 			row, err = q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: t.ID, ID: id.NewCategory(), ParentID: in.ParentID.Value(), Name: name, CreatedBy: caller})
 			return row, nil, err
 		})
-	shown, err := userErrors(inputConstraint(err))
+	shown, err := userErrors(ctx, inputConstraint(err))
 	return &generated.CreateCategoryPayload{Category: made, UserErrors: shown}, err
 }
 
@@ -150,7 +150,7 @@ func (r *mutationResolver) UpdateCategory(ctx context.Context, in generated.Upda
 			})
 			return row, was, staleCategory(ctx, q, t.ID, in.ID, err)
 		})
-	shown, err := userErrors(inputConstraint(err))
+	shown, err := userErrors(ctx, inputConstraint(err))
 	return &generated.UpdateCategoryPayload{Category: changed, UserErrors: shown}, err
 }
 
@@ -165,7 +165,7 @@ func (r *mutationResolver) DeleteCategory(ctx context.Context, in generated.Dele
 	case "products_category_id_fkey", "categories_parent_id_fkey":
 		err = fault.New(fault.InUse, "This category still holds products or other categories. Move or delete them first.").At("id")
 	}
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.DeleteCategoryPayload{Category: gone, UserErrors: shown}, err
 }
 

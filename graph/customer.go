@@ -135,7 +135,7 @@ func (r *mutationResolver) CreateCustomer(ctx context.Context, in generated.Crea
 		func(q *tenantsql.Queries, t *tenant.Tenant, caller id.User) (*tenantsql.Customer, error) {
 			return q.CreateCustomer(ctx, tenantsql.CreateCustomerParams{TenantID: t.ID, ID: id.NewCustomer(), Email: v.email, Name: v.name, CreatedBy: caller})
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.CreateCustomerPayload{Customer: made, UserErrors: shown}, err
 }
 
@@ -150,7 +150,7 @@ func (r *mutationResolver) UpdateCustomer(ctx context.Context, in generated.Upda
 			})
 			return row, staleCustomer(ctx, q, t.ID, in.ID, err)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.UpdateCustomerPayload{Customer: changed, UserErrors: shown}, err
 }
 
@@ -161,7 +161,7 @@ func (r *mutationResolver) DeleteCustomer(ctx context.Context, in generated.Dele
 			row, err := q.DeleteCustomer(ctx, tenantsql.DeleteCustomerParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
 			return row, staleCustomer(ctx, q, t.ID, in.ID, err)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.DeleteCustomerPayload{Customer: gone, UserErrors: shown}, err
 }
 

@@ -3,10 +3,13 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/commonhold/commonhold/graph/generated"
@@ -16,19 +19,20 @@ import (
 
 // userErrors splits what a mutation met into what a correct client can meet, which
 // is shown beside a null entity, and everything else, which is an error of the
-// request. An error that names an input field is always the former.
-func userErrors(err error) ([]*generated.UserError, error) {
-	found := []*generated.UserError{}
+// request. An error that names an input field is always the former. A code that a
+// client can meet and the mutation does not declare is a mistake of ours: it is
+// logged and masked, so that no answer ever holds a code that its enum lacks.
+func userErrors(ctx context.Context, err error) ([]*fault.Error, error) {
+	found := []*fault.Error{}
 	for _, one := range flatten(err) {
 		coded, ok := errors.AsType[*fault.Error](one)
-		code := generated.UserErrorCode("")
-		if ok {
-			code = generated.UserErrorCode(coded.Code)
+		if !ok || !coded.Code.IsUserError() || coded.Code == fault.TenantSuspended && coded.Field == nil {
+			return []*fault.Error{}, err
 		}
-		if !code.IsValid() || coded.Code == fault.TenantSuspended && coded.Field == nil {
-			return []*generated.UserError{}, err
+		if codes := codesOf(graphql.GetFieldContext(ctx).Field.Definition); codes.ForName(string(coded.Code)) == nil {
+			return []*fault.Error{}, fmt.Errorf("%s met %s, which its enum does not declare: %s", graphql.GetFieldContext(ctx).Field.Name, coded.Code, coded)
 		}
-		shown := &generated.UserError{Message: coded.Message, Code: code}
+		shown := &fault.Error{Message: coded.Message, Code: coded.Code}
 		if coded.Field != nil {
 			shown.Field = append([]string{"input"}, coded.Field...)
 		}
@@ -36,6 +40,22 @@ func userErrors(err error) ([]*generated.UserError, error) {
 	}
 	return found, nil
 }
+
+// codesOf are the codes that a mutation's user errors can have, nil for any other field.
+func codesOf(mutation *ast.FieldDefinition) ast.EnumValueList {
+	types := runningSchema().Types
+	kind := types[mutation.Type.Name()]
+	for _, name := range []string{"userErrors", "code"} {
+		field := kind.Fields.ForName(name)
+		if field == nil {
+			return nil
+		}
+		kind = types[field.Type.Name()]
+	}
+	return kind.EnumValues
+}
+
+var runningSchema = sync.OnceValue(func() *ast.Schema { return generated.NewExecutableSchema(generated.Config{}).Schema() })
 
 // flatten undoes errors.Join.
 func flatten(err error) []error {

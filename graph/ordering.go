@@ -53,7 +53,7 @@ func (r *mutationResolver) CreateOrder(ctx context.Context, in generated.CreateO
 			}
 			return writeDraft(ctx, q, t.ID, caller, in.CustomerID, lines, total)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.CreateOrderPayload{Order: made, UserErrors: shown}, err
 }
 
@@ -72,7 +72,7 @@ func (r *mutationResolver) PlaceOrder(ctx context.Context, in generated.PlaceOrd
 		placed, err = r.placeNew(ctx, *order)
 		err = within(err, "order")
 	}
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.PlaceOrderPayload{Order: placed, UserErrors: shown}, err
 }
 
@@ -159,7 +159,7 @@ func (r *mutationResolver) ChangeOrderStatus(ctx context.Context, in generated.C
 			}
 			return moveOn(ctx, q, order, in.Status)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.ChangeOrderStatusPayload{Order: changed, UserErrors: shown}, err
 }
 

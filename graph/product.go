@@ -190,7 +190,7 @@ func listProducts(ctx context.Context, q *tenantsql.Queries, p page, c *tenantsq
 
 func (r *mutationResolver) CreateProduct(ctx context.Context, in generated.CreateProductInput) (*generated.CreateProductPayload, error) {
 	made, err := r.createProduct(ctx, in)
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.CreateProductPayload{Product: made, UserErrors: shown}, err
 }
 
@@ -225,7 +225,7 @@ func (r *mutationResolver) UpdateProduct(ctx context.Context, in generated.Updat
 			})
 			return row, was, staleProduct(ctx, q, t.ID, in.ID, err)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.UpdateProductPayload{Product: changed, UserErrors: shown}, err
 }
 
@@ -236,7 +236,7 @@ func (r *mutationResolver) DeleteProduct(ctx context.Context, in generated.Delet
 			row, err = q.DeleteProduct(ctx, tenantsql.DeleteProductParams{TenantID: t.ID, ID: in.ID, Version: in.Version})
 			return row, nil, staleProduct(ctx, q, t.ID, in.ID, err)
 		})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.DeleteProductPayload{Product: gone, UserErrors: shown}, err
 }
 

@@ -14,7 +14,7 @@ func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput)
 		slug = *given
 	}
 	session, memberships, err := r.Auth.SignIn(ctx, slug, in.Email, in.Password)
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.SignInPayload{
 		Session:     session,
 		Memberships: apply(memberships, func(m auth.Membership) *auth.Membership { return &m }),
@@ -24,7 +24,7 @@ func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput)
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, in generated.RefreshSessionInput) (*generated.RefreshSessionPayload, error) {
 	session, err := r.Auth.Refresh(ctx, in.RefreshToken)
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.RefreshSessionPayload{Session: session, UserErrors: shown}, err
 }
 
@@ -33,7 +33,7 @@ func (r *mutationResolver) SignOut(ctx context.Context, in *generated.SignOutInp
 	if err != nil {
 		return nil, err
 	}
-	shown, err := userErrors(r.Auth.SignOut(ctx, p.Session))
+	shown, err := userErrors(ctx, r.Auth.SignOut(ctx, p.Session))
 	payload := &generated.SignOutPayload{UserErrors: shown}
 	if in != nil {
 		payload.ClientMutationID = in.ClientMutationID.Value()
@@ -48,6 +48,6 @@ func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.Regi
 		Password:    in.Password,
 		DisplayName: in.DisplayName,
 	})
-	shown, err := userErrors(err)
+	shown, err := userErrors(ctx, err)
 	return &generated.RegisterTenantPayload{Tenant: t, Session: session, UserErrors: shown}, err
 }

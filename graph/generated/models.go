@@ -12,6 +12,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
@@ -129,7 +130,7 @@ type ChangeOrderStatusPayload struct {
 	// The order as it is now.
 	Order *tenantsql.Order `json:"order,omitempty"`
 	// Why it was not moved on.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A category to be added.
@@ -145,7 +146,7 @@ type CreateCategoryPayload struct {
 	// The category.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not added.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A customer to be added.
@@ -161,7 +162,7 @@ type CreateCustomerPayload struct {
 	// The customer.
 	Customer *tenantsql.Customer `json:"customer,omitempty"`
 	// Why the customer was not added.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // An order to be written down.
@@ -177,7 +178,7 @@ type CreateOrderPayload struct {
 	// The draft.
 	Order *tenantsql.Order `json:"order,omitempty"`
 	// Why it was not written down.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A product to be added.
@@ -201,7 +202,7 @@ type CreateProductPayload struct {
 	// The product.
 	Product *tenantsql.Product `json:"product,omitempty"`
 	// Why it was not added.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A page of customers.
@@ -259,7 +260,7 @@ type DeleteCategoryPayload struct {
 	// The category as it was.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not removed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A customer to be removed.
@@ -275,7 +276,7 @@ type DeleteCustomerPayload struct {
 	// The customer as it was.
 	Customer *tenantsql.Customer `json:"customer,omitempty"`
 	// Why the customer was not removed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A product to be removed.
@@ -291,7 +292,7 @@ type DeleteProductPayload struct {
 	// The product as it was.
 	Product *tenantsql.Product `json:"product,omitempty"`
 	// Why it was not removed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A page of members.
@@ -389,7 +390,7 @@ type PlaceOrderPayload struct {
 	// The order as it is now.
 	Order *tenantsql.Order `json:"order,omitempty"`
 	// Why it was not placed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A page of products.
@@ -449,7 +450,7 @@ type RefreshSessionPayload struct {
 	// The session with new tokens, null where the old one cannot be continued.
 	Session *auth.Session `json:"session,omitempty"`
 	// Why the session cannot be continued.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A tenant to be made, with its first owner.
@@ -475,7 +476,7 @@ type RegisterTenantPayload struct {
 	// The owner's session.
 	Session *auth.Session `json:"session,omitempty"`
 	// Why the tenant was not made.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // Whose session is to begin, and where.
@@ -495,7 +496,7 @@ type SignInPayload struct {
 	// The tenants that the person may enter. Empty where the password was wrong.
 	Memberships []*auth.Membership `json:"memberships"`
 	// Why no session began.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A session to be ended: the caller's.
@@ -509,7 +510,7 @@ type SignOutPayload struct {
 	// The note of the client's own.
 	ClientMutationID *string `json:"clientMutationId,omitempty"`
 	// Why the session did not end.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // What is in a tenant, counted at the moment of the request.
@@ -547,7 +548,7 @@ type UpdateCategoryPayload struct {
 	// The category as it is now.
 	Category *tenantsql.Category `json:"category,omitempty"`
 	// Why it was not changed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A change of a customer.
@@ -567,7 +568,7 @@ type UpdateCustomerPayload struct {
 	// The customer as it is now.
 	Customer *tenantsql.Customer `json:"customer,omitempty"`
 	// Why the customer was not changed.
-	UserErrors []*UserError `json:"userErrors"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A change of a product.
@@ -595,17 +596,7 @@ type UpdateProductPayload struct {
 	// The product as it is now.
 	Product *tenantsql.Product `json:"product,omitempty"`
 	// Why it was not changed.
-	UserErrors []*UserError `json:"userErrors"`
-}
-
-// Why a mutation did not do what was asked.
-type UserError struct {
-	// Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular.
-	Field []string `json:"field,omitempty"`
-	// What is wrong and what to do, for people.
-	Message string `json:"message"`
-	// What is wrong, for programs.
-	Code UserErrorCode `json:"code"`
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // Which way a list runs.
@@ -792,91 +783,6 @@ func (e *ProductOrderField) UnmarshalJSON(b []byte) error {
 }
 
 func (e ProductOrderField) MarshalJSON() ([]byte, error) {
-	var buf bytes.Buffer
-	e.MarshalGQL(&buf)
-	return buf.Bytes(), nil
-}
-
-// What can keep a mutation from doing what was asked.
-type UserErrorCode string
-
-const (
-	// There is no such thing in this tenant.
-	UserErrorCodeNotFound UserErrorCode = "NOT_FOUND"
-	// A value is outside its bounds.
-	UserErrorCodeInvalid UserErrorCode = "INVALID"
-	// Another change was there at the same moment; try again.
-	UserErrorCodeConflict UserErrorCode = "CONFLICT"
-	// A value that must be unique is in use.
-	UserErrorCodeTaken UserErrorCode = "TAKEN"
-	// The entity was changed since it was read; read it again.
-	UserErrorCodeStaleVersion UserErrorCode = "STALE_VERSION"
-	// Something else still refers to it.
-	UserErrorCodeInUse UserErrorCode = "IN_USE"
-	// Fewer are in stock than were asked for.
-	UserErrorCodeOutOfStock UserErrorCode = "OUT_OF_STOCK"
-	// The status of the entity does not allow it.
-	UserErrorCodeWrongStatus UserErrorCode = "WRONG_STATUS"
-	// The e-mail address, password or refresh token is not right.
-	UserErrorCodeBadCredentials UserErrorCode = "BAD_CREDENTIALS"
-	// The person is a member of several tenants and named none.
-	UserErrorCodeTenantRequired UserErrorCode = "TENANT_REQUIRED"
-	// The tenant is not active.
-	UserErrorCodeTenantSuspended UserErrorCode = "TENANT_SUSPENDED"
-)
-
-var AllUserErrorCode = []UserErrorCode{
-	UserErrorCodeNotFound,
-	UserErrorCodeInvalid,
-	UserErrorCodeConflict,
-	UserErrorCodeTaken,
-	UserErrorCodeStaleVersion,
-	UserErrorCodeInUse,
-	UserErrorCodeOutOfStock,
-	UserErrorCodeWrongStatus,
-	UserErrorCodeBadCredentials,
-	UserErrorCodeTenantRequired,
-	UserErrorCodeTenantSuspended,
-}
-
-func (e UserErrorCode) IsValid() bool {
-	switch e {
-	case UserErrorCodeNotFound, UserErrorCodeInvalid, UserErrorCodeConflict, UserErrorCodeTaken, UserErrorCodeStaleVersion, UserErrorCodeInUse, UserErrorCodeOutOfStock, UserErrorCodeWrongStatus, UserErrorCodeBadCredentials, UserErrorCodeTenantRequired, UserErrorCodeTenantSuspended:
-		return true
-	}
-	return false
-}
-
-func (e UserErrorCode) String() string {
-	return string(e)
-}
-
-func (e *UserErrorCode) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = UserErrorCode(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid UserErrorCode", str)
-	}
-	return nil
-}
-
-func (e UserErrorCode) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-func (e *UserErrorCode) UnmarshalJSON(b []byte) error {
-	s, err := strconv.Unquote(string(b))
-	if err != nil {
-		return err
-	}
-	return e.UnmarshalGQL(s)
-}
-
-func (e UserErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

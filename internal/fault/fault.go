@@ -47,6 +47,16 @@ const (
 	DocumentNotTrusted Code = "DOCUMENT_NOT_TRUSTED"
 )
 
+// IsUserError tells a code that a correct client can meet: the schema names it among
+// the codes of each mutation that can.
+func (c Code) IsUserError() bool {
+	switch c {
+	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, TenantNeeded, TenantSuspended:
+		return true
+	}
+	return false
+}
+
 // What stands between an operator and a running server.
 const (
 	Usage             Code = "USAGE"              // a wrong flag or argument

@@ -1,0 +1,239 @@
+package graph_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/commonhold/commonhold"
+	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/pgtest"
+)
+
+// declared are the codes that each mutation says it can meet, as "mutation CODE".
+func declared(t testing.TB) (all []string) {
+	t.Helper()
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: commonhold.Schema})
+	for _, field := range schema.Mutation.Fields {
+		name := strings.ToUpper(field.Name[:1]) + field.Name[1:]
+		errors := schema.Types[field.Type.Name()].Fields.ForName("userErrors")
+		if errors == nil || errors.Type.String() != "["+name+"UserError!]!" {
+			t.Errorf("%s: its payload wants userErrors: [%sUserError!]!", field.Name, name)
+			continue
+		}
+		shape := make(map[string]string)
+		for _, f := range schema.Types[name+"UserError"].Fields {
+			shape[f.Name] = f.Type.String()
+		}
+		if want := map[string]string{"field": "[String!]", "message": "String!", "code": name + "ErrorCode!"}; !maps.Equal(shape, want) {
+			t.Errorf("%sUserError is %v, want %v", name, shape, want)
+			continue
+		}
+		codes := schema.Types[name+"ErrorCode"].EnumValues
+		if codes.ForName("CONFLICT") == nil {
+			t.Errorf("%sErrorCode lacks CONFLICT: every transaction can meet it", name)
+		}
+		for _, code := range codes {
+			if !fault.Code(code.Name).IsUserError() {
+				t.Errorf("%sErrorCode.%s is no code of a user error", name, code.Name)
+			}
+			all = append(all, field.Name+" "+code.Name)
+		}
+	}
+	return all
+}
+
+// meeting is a mutation that meets what the key of its case says, and nothing else.
+type meeting struct {
+	document  string
+	variables func(*resident) map[string]any
+}
+
+func nothing(*resident) map[string]any { return nil }
+
+// meetings has a case for each code that a mutation declares, but for CONFLICT.
+func meetings() map[string]meeting {
+	of := func(pick func(*resident) string) func(*resident) map[string]any {
+		return func(r *resident) map[string]any { return map[string]any{"id": pick(r)} }
+	}
+	never := func(made func() string) func(*resident) map[string]any {
+		return of(func(*resident) string { return made() })
+	}
+	product := of(func(r *resident) string { return r.Product })
+	category := of(func(r *resident) string { return r.Category })
+	customer := of(func(r *resident) string { return r.Customer })
+	order := of(func(r *resident) string { return r.Order })
+	noProduct := never(func() string { return id.NewProduct().String() })
+	noCategory := never(func() string { return id.NewCategory().String() })
+	noCustomer := never(func() string { return id.NewCustomer().String() })
+	noOrder := never(func() string { return id.NewOrder().String() })
+	withID := func(input string) string { return `mutation($id: ID!) { ` + input + ` {` + userErrors + `} }` }
+	withText := func(input string) string { return `mutation($id: String!) { ` + input + ` {` + userErrors + `} }` }
+	signedIn := func(r *resident) map[string]any { return map[string]any{"email": r.Email, "slug": r.Slug} }
+	sign := func(variables, tenant string) string {
+		return `mutation(` + variables + `$email: String!) { signIn(input: {` + tenant + `email: $email, password: "` + apitest.Password + `"}) {` + userErrors + `} }`
+	}
+	named := func(r *resident) map[string]any { return map[string]any{"email": r.Email} }
+	const register = `registerTenant(input: {tenantName: "New", slug: $slug, email: $email, password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`
+	const newProduct = `name: "New", price: {amount: "1.00", currencyCode: EUR}`
+	return map[string]meeting{
+		"signIn BAD_CREDENTIALS":         {`mutation { signIn(input: {email: "nobody@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"signIn NOT_FOUND":               {sign("", `tenant: "no-such-tenant", `), named},
+		"signIn TENANT_REQUIRED":         {sign("", ""), named},
+		"signIn TENANT_SUSPENDED":        {sign("$slug: String, ", "tenant: $slug, "), signedIn},
+		"refreshSession BAD_CREDENTIALS": {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
+		"refreshSession TENANT_SUSPENDED": {`mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {` + userErrors + `} }`,
+			func(r *resident) map[string]any { return map[string]any{"token": r.Refresh} }},
+		"registerTenant INVALID": {`mutation { registerTenant(input: {tenantName: "New", slug: "Not a slug", email: "new@tests.example", password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`, nothing},
+		"registerTenant TAKEN":   {`mutation($slug: String!, $email: String!) { ` + register, signedIn},
+		"registerTenant BAD_CREDENTIALS": {`mutation($slug: String!, $email: String!) { ` + register,
+			func(r *resident) map[string]any { return map[string]any{"email": r.Email, "slug": "x" + r.Slug[1:]} }},
+
+		"createProduct INVALID":       {`mutation { createProduct(input: {sku: "", ` + newProduct + `}) {` + userErrors + `} }`, nothing},
+		"createProduct TAKEN":         {withText(`createProduct(input: {sku: $id, ` + newProduct + `})`), of(func(r *resident) string { return r.SKU })},
+		"createProduct NOT_FOUND":     {withID(`createProduct(input: {sku: "new", categoryId: $id, ` + newProduct + `})`), noCategory},
+		"updateProduct INVALID":       {withID(`updateProduct(input: {id: $id, version: 1, stock: -1})`), product},
+		"updateProduct NOT_FOUND":     {withID(`updateProduct(input: {id: $id, version: 1, stock: 1})`), noProduct},
+		"updateProduct STALE_VERSION": {withID(`updateProduct(input: {id: $id, version: 7, stock: 1})`), product},
+		"updateProduct TAKEN": {`mutation($id: ID!, $sku: String!) { updateProduct(input: {id: $id, version: 1, sku: $sku}) {` + userErrors + `} }`,
+			func(r *resident) map[string]any { return map[string]any{"id": r.Product, "sku": r.SKU} }},
+		"deleteProduct NOT_FOUND":     {withID(`deleteProduct(input: {id: $id, version: 1})`), noProduct},
+		"deleteProduct STALE_VERSION": {withID(`deleteProduct(input: {id: $id, version: 7})`), product},
+		"deleteProduct IN_USE":        {withID(`deleteProduct(input: {id: $id, version: 3})`), of(func(r *resident) string { return r.Sold })},
+
+		"createCategory INVALID":       {`mutation { createCategory(input: {name: ""}) {` + userErrors + `} }`, nothing},
+		"createCategory TAKEN":         {withText(`createCategory(input: {name: $id})`), of(func(r *resident) string { return r.Name })},
+		"createCategory NOT_FOUND":     {withID(`createCategory(input: {name: "New", parentId: $id})`), noCategory},
+		"updateCategory INVALID":       {withID(`updateCategory(input: {id: $id, version: 1, parentId: $id})`), category},
+		"updateCategory NOT_FOUND":     {withID(`updateCategory(input: {id: $id, version: 1, name: "New"})`), noCategory},
+		"updateCategory STALE_VERSION": {withID(`updateCategory(input: {id: $id, version: 7, name: "New"})`), category},
+		"updateCategory TAKEN": {`mutation($id: ID!, $name: String!) { updateCategory(input: {id: $id, version: 1, name: $name}) {` + userErrors + `} }`,
+			func(r *resident) map[string]any { return map[string]any{"id": r.Parent, "name": r.Name} }},
+		"deleteCategory NOT_FOUND":     {withID(`deleteCategory(input: {id: $id, version: 1})`), noCategory},
+		"deleteCategory STALE_VERSION": {withID(`deleteCategory(input: {id: $id, version: 7})`), category},
+		"deleteCategory IN_USE":        {withID(`deleteCategory(input: {id: $id, version: 1})`), category},
+
+		"createCustomer INVALID":       {`mutation { createCustomer(input: {email: "none", name: "New"}) {` + userErrors + `} }`, nothing},
+		"createCustomer TAKEN":         {withText(`createCustomer(input: {email: $id, name: "New"})`), of(func(r *resident) string { return r.CustomerEmail })},
+		"updateCustomer INVALID":       {withID(`updateCustomer(input: {id: $id, version: 1, name: ""})`), customer},
+		"updateCustomer NOT_FOUND":     {withID(`updateCustomer(input: {id: $id, version: 1, name: "New"})`), noCustomer},
+		"updateCustomer STALE_VERSION": {withID(`updateCustomer(input: {id: $id, version: 7, name: "New"})`), customer},
+		"updateCustomer TAKEN": {`mutation($id: ID!, $email: String!) { updateCustomer(input: {id: $id, version: 1, email: $email}) {` + userErrors + `} }`,
+			func(r *resident) map[string]any { return map[string]any{"id": r.Idle, "email": r.CustomerEmail} }},
+		"deleteCustomer NOT_FOUND":     {withID(`deleteCustomer(input: {id: $id, version: 1})`), noCustomer},
+		"deleteCustomer STALE_VERSION": {withID(`deleteCustomer(input: {id: $id, version: 7})`), customer},
+		"deleteCustomer IN_USE":        {withID(`deleteCustomer(input: {id: $id, version: 1})`), customer},
+
+		"createOrder INVALID":             {withID(`createOrder(input: {customerId: $id, items: []})`), customer},
+		"createOrder NOT_FOUND":           {`mutation($id: ID!, $product: ID!) { createOrder(input: {customerId: $id, items: [{productId: $product, quantity: 1}]}) {` + userErrors + `} }`, customerless},
+		"placeOrder INVALID":              {withID(`placeOrder(input: {order: {customerId: $id, items: []}})`), customer},
+		"placeOrder NOT_FOUND":            {withID(`placeOrder(input: {draft: {id: $id, version: 1}})`), noOrder},
+		"placeOrder STALE_VERSION":        {withID(`placeOrder(input: {draft: {id: $id, version: 7}})`), of(func(r *resident) string { return r.Draft })},
+		"placeOrder WRONG_STATUS":         {withID(`placeOrder(input: {draft: {id: $id, version: 2}})`), order},
+		"placeOrder OUT_OF_STOCK":         {`mutation($id: ID!, $product: ID!) { placeOrder(input: {order: {customerId: $id, items: [{productId: $product, quantity: 1000}]}}) {` + userErrors + `} }`, shopping},
+		"changeOrderStatus NOT_FOUND":     {withID(`changeOrderStatus(input: {id: $id, version: 1, status: PAID})`), noOrder},
+		"changeOrderStatus STALE_VERSION": {withID(`changeOrderStatus(input: {id: $id, version: 7, status: PAID})`), order},
+		"changeOrderStatus WRONG_STATUS":  {withID(`changeOrderStatus(input: {id: $id, version: 2, status: DELIVERED})`), order},
+		"changeOrderStatus INVALID":       {withID(`changeOrderStatus(input: {id: $id, version: 2, status: CANCELLED})`), order},
+	}
+}
+
+func customerless(r *resident) map[string]any {
+	return map[string]any{"id": id.NewCustomer().String(), "product": r.Product}
+}
+
+func shopping(r *resident) map[string]any {
+	return map[string]any{"id": r.Customer, "product": r.Product}
+}
+
+// What a mutation says it can meet, somebody meets.
+func TestEveryUserErrorIsMet(t *testing.T) {
+	t.Parallel()
+	all, cases := declared(t), meetings()
+	for _, what := range all {
+		if _, ok := cases[what]; !ok && !strings.HasSuffix(what, " CONFLICT") {
+			t.Errorf("add a case to meetings() for %s, or take the code out of its enum", what)
+		}
+	}
+	api := apitest.New(t, pgtest.New(t))
+	for what, m := range cases {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			if !slices.Contains(all, what) {
+				t.Error("the schema does not declare it")
+			}
+			_, code, _ := strings.Cut(what, " ")
+			r, super := newResident(t, api), pgtest.Superuser(t)
+			c := r.Client
+			switch what {
+			case "signIn TENANT_REQUIRED":
+				other := api.NewTenant(t)
+				exec(t, super, `insert into control.memberships (tenant_id, id, user_id, role) select $1, $2, user_id, 'VIEWER' from control.memberships where tenant_id = $3 and role = 'OWNER'`,
+					other.Tenant.ID, id.New(), r.Tenant.ID)
+			case "signIn TENANT_SUSPENDED", "refreshSession TENANT_SUSPENDED":
+				if _, err := api.Registry.Suspend(t.Context(), r.Slug); err != nil {
+					t.Fatal(err)
+				}
+				c = api.Anonymous()
+			case "changeOrderStatus INVALID": // with what comes back there would be too many
+				mutate(t, c, "updateProduct", map[string]any{"id": r.Sold, "version": 3, "stock": 1_000_000_000})
+			}
+			a := c.Do(t, m.document, m.variables(r))
+			if a.Status != http.StatusOK || len(a.Errors) > 0 || strings.Count(string(a.Body), `"code":`) != 1 || !strings.Contains(string(a.Body), `"code":"`+code+`"`) {
+				t.Errorf("%d %s, want %s", a.Status, a.Body, code)
+			}
+		})
+	}
+}
+
+// CONFLICT is what a caller meets whose key another request takes at the same moment.
+func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	all := declared(t)
+	met := make(map[string]bool)
+	for _, op := range keyedMutations(t) {
+		field, _, _ := strings.Cut(op.name, " ")
+		if met[field] || !slices.Contains(all, field+" CONFLICT") {
+			continue
+		}
+		met[field] = true
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			r, super := newResident(t, api), pgtest.Superuser(t)
+			tx, err := super.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = tx.Exec(t.Context(), `insert into shared.idempotency_keys (tenant_id, id, user_id, key, request_hash, expires_at)
+				select $1, $2, user_id, 'key', sha256('another request'), now() + interval '1 day' from control.memberships where tenant_id = $1 and role = 'OWNER'`, r.Tenant.ID, id.New())
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := make(chan string)
+			go func() { body <- string(withKey(r.Client, "key").Do(t, op.document, op.variables(r, r.things)).Body) }()
+			watcher := pgtest.Superuser(t)
+			for until := time.Now().Add(20 * time.Second); ; {
+				waiting := columnOne[bool](t, watcher, `select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))`, int32(super.PgConn().PID())) //nolint:gosec // a pid
+				if waiting || time.Now().After(until) {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-body; strings.Contains(got, `"errors"`) || !strings.Contains(got, `"code":"CONFLICT"`) {
+				t.Error(got)
+			}
+		})
+	}
+}

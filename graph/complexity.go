@@ -20,6 +20,9 @@ func complexity() (c generated.ComplexityRoot) {
 		return pageCost(child, first, last)
 	}
 	c.Query.Nodes = func(child int, ids []*id.Any) int { return min(1+len(ids)*child, maxCost) }
+	c.Mutation.ProductsUpsert = func(child int, rows []*generated.ProductUpsertInput, _ generated.ProductsUpsertErrorPolicy) int {
+		return min(1+len(rows)*child, maxCost)
+	}
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Category.Products = connectionCost

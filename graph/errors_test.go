@@ -108,6 +108,8 @@ func meetings() map[string]meeting {
 		"deleteProduct NOT_FOUND":     {withID(`deleteProduct(input: {id: $id, version: 1})`), noProduct},
 		"deleteProduct STALE_VERSION": {withID(`deleteProduct(input: {id: $id, version: 7})`), product},
 		"deleteProduct IN_USE":        {withID(`deleteProduct(input: {id: $id, version: 3})`), of(func(r *resident) string { return r.Sold })},
+		"productsUpsert INVALID":      {`mutation { productsUpsert(input: []) {` + userErrors + `} }`, nothing},
+		"productsUpsert NOT_FOUND":    {withID(`productsUpsert(input: [{sku: "new", categoryId: $id, ` + newProduct + `}])`), noCategory},
 
 		"createCategory INVALID":       {`mutation { createCategory(input: {name: ""}) {` + userErrors + `} }`, nothing},
 		"createCategory TAKEN":         {withText(`createCategory(input: {name: $id})`), of(func(r *resident) string { return r.Name })},

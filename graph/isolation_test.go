@@ -337,6 +337,13 @@ func operations() []operation {
 			}, hit: says(`"TAKEN"`)},
 		{name: "deleteProduct", document: `mutation($id: ID!) { deleteProduct(input: {id: $id, version: 1}) { product { name }` + userErrors + `} }`,
 			variables: product, hit: ownMark},
+		{name: "productsUpsert of a SKU", document: `mutation($sku: String!) { productsUpsert(input: [{sku: "new", name: "New", price: {amount: "1.00", currencyCode: EUR}}, {sku: $sku, name: "Upserted", price: {amount: "1.00", currencyCode: EUR}}]) { products { version stock }` + userErrors + `} }`,
+			variables: naming("sku", func(x things) any { return x.SKU }), hit: says(`{"version":2,"stock":3}`)},
+		{name: "productsUpsert into a category", document: `mutation($id: ID, $sku: String!) { productsUpsert(input: [{sku: $sku, name: "New", price: {amount: "1.00", currencyCode: EUR}, categoryId: $id}], onError: SKIP_FAILED) { products { name category { name } }` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				own.changes++
+				return map[string]any{"id": x.Parent, "sku": fmt.Sprint(own.changes)}
+			}, hit: ownMark},
 		{name: "createCategory below a parent", document: `mutation($id: ID) { createCategory(input: {name: "New", parentId: $id}) { category { name }` + userErrors + `} }`,
 			variables: category, hit: says(`"userErrors":[]`)},
 		{name: "createCategory of a name", document: `mutation($name: String!) { createCategory(input: {name: $name}) { category { version }` + userErrors + `} }`,
@@ -408,6 +415,8 @@ var text = map[string]string{
 	"AuditFilter.action":              "what is done, the same in every tenant",
 	"CreateProductInput.name":         "not unique",
 	"CreateProductInput.description":  "not unique",
+	"ProductUpsertInput.name":         "not unique",
+	"ProductUpsertInput.description":  "not unique",
 	"UpdateProductInput.name":         "not unique",
 	"UpdateProductInput.description":  "not unique",
 	"UpdateCategoryInput.name":        "as CreateCategoryInput.name",

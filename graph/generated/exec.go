@@ -298,6 +298,7 @@ type ComplexityRoot struct {
 		DeleteCustomer    func(childComplexity int, input DeleteCustomerInput) int
 		DeleteProduct     func(childComplexity int, input DeleteProductInput) int
 		PlaceOrder        func(childComplexity int, input PlaceOrderInput) int
+		ProductsUpsert    func(childComplexity int, input []*ProductUpsertInput, onError ProductsUpsertErrorPolicy) int
 		RefreshSession    func(childComplexity int, input RefreshSessionInput) int
 		RegisterTenant    func(childComplexity int, input RegisterTenantInput) int
 		SignIn            func(childComplexity int, input SignInInput) int
@@ -384,6 +385,17 @@ type ComplexityRoot struct {
 	ProductEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	ProductsUpsertPayload struct {
+		Products   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	ProductsUpsertUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
 	}
 
 	Query struct {
@@ -579,6 +591,7 @@ type MutationResolver interface {
 	CreateProduct(ctx context.Context, input CreateProductInput) (*CreateProductPayload, error)
 	UpdateProduct(ctx context.Context, input UpdateProductInput) (*UpdateProductPayload, error)
 	DeleteProduct(ctx context.Context, input DeleteProductInput) (*DeleteProductPayload, error)
+	ProductsUpsert(ctx context.Context, input []*ProductUpsertInput, onError ProductsUpsertErrorPolicy) (*ProductsUpsertPayload, error)
 	CreateCategory(ctx context.Context, input CreateCategoryInput) (*CreateCategoryPayload, error)
 	UpdateCategory(ctx context.Context, input UpdateCategoryInput) (*UpdateCategoryPayload, error)
 	DeleteCategory(ctx context.Context, input DeleteCategoryInput) (*DeleteCategoryPayload, error)
@@ -1508,6 +1521,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.PlaceOrder(childComplexity, args["input"].(PlaceOrderInput)), true
+	case "Mutation.productsUpsert":
+		if e.ComplexityRoot.Mutation.ProductsUpsert == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_productsUpsert_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ProductsUpsert(childComplexity, args["input"].([]*ProductUpsertInput), args["onError"].(ProductsUpsertErrorPolicy)), true
 	case "Mutation.refreshSession":
 		if e.ComplexityRoot.Mutation.RefreshSession == nil {
 			break
@@ -1889,6 +1913,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ProductEdge.Node(childComplexity), true
+
+	case "ProductsUpsertPayload.products":
+		if e.ComplexityRoot.ProductsUpsertPayload.Products == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProductsUpsertPayload.Products(childComplexity), true
+	case "ProductsUpsertPayload.userErrors":
+		if e.ComplexityRoot.ProductsUpsertPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProductsUpsertPayload.UserErrors(childComplexity), true
+
+	case "ProductsUpsertUserError.code":
+		if e.ComplexityRoot.ProductsUpsertUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProductsUpsertUserError.Code(childComplexity), true
+	case "ProductsUpsertUserError.field":
+		if e.ComplexityRoot.ProductsUpsertUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProductsUpsertUserError.Field(childComplexity), true
+	case "ProductsUpsertUserError.message":
+		if e.ComplexityRoot.ProductsUpsertUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProductsUpsertUserError.Message(childComplexity), true
 
 	case "Query.accessLog":
 		if e.ComplexityRoot.Query.AccessLog == nil {
@@ -2440,6 +2496,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PlaceOrderInput", ec.unmarshalInputPlaceOrderInput),
 			graphql.NewInputUnmarshaler("ProductFilter", ec.unmarshalInputProductFilter),
 			graphql.NewInputUnmarshaler("ProductOrder", ec.unmarshalInputProductOrder),
+			graphql.NewInputUnmarshaler("ProductUpsertInput", ec.unmarshalInputProductUpsertInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("RegisterTenantInput", ec.unmarshalInputRegisterTenantInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
@@ -2743,6 +2800,14 @@ type Mutation {
     "Which product."
     input: DeleteProductInput!
   ): DeleteProductPayload! @requires(permission: PRODUCTS_WRITE)
+
+  "Add or change up to a hundred products at once, each by its stock-keeping unit. What is left out of one that exists stays as it is."
+  productsUpsert(
+    "The products, 1 to 100, each with another stock-keeping unit."
+    input: [ProductUpsertInput!]!
+    "What becomes of the others if one cannot be stored."
+    onError: ProductsUpsertErrorPolicy! = REJECT_ALL
+  ): ProductsUpsertPayload! @requires(permission: PRODUCTS_WRITE)
 
   "Add a category."
   createCategory(
@@ -3673,6 +3738,58 @@ enum DeleteProductErrorCode {
   STALE_VERSION
   "The product stands in orders."
   IN_USE
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A product to be added, or changed if there is one with this stock-keeping unit."
+input ProductUpsertInput {
+  "The stock-keeping unit, 1 to 64 characters."
+  sku: String!
+  "The name, 1 to 200 characters."
+  name: String!
+  "The description, up to 10,000 characters. Null removes it."
+  description: String
+  "The price of one, in the tenant's currency."
+  price: MoneyInput!
+  "How many there are, 0 to 1,000,000,000. A new product has 0 without it."
+  stock: Int
+  "The category. Null takes the product out of its category."
+  categoryId: ID
+}
+
+"What becomes of many if one of them cannot be stored."
+enum ProductsUpsertErrorPolicy {
+  "Nothing is stored."
+  REJECT_ALL
+  "Those that can be are stored, the others are told."
+  SKIP_FAILED
+}
+
+"The products that were stored, and the reasons why others were not."
+type ProductsUpsertPayload {
+  "One for each of the input, in its order, as it is now: null in the place of one that was not stored."
+  products: [Product]!
+  "Why some were not stored; the second entry of ` + "`" + `field` + "`" + ` is the place in the input, from 0."
+  userErrors: [ProductsUpsertUserError!]!
+}
+
+"Why ` + "`" + `productsUpsert` + "`" + ` did not do what was asked."
+type ProductsUpsertUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ProductsUpsertErrorCode!
+}
+
+"What can keep a product from being stored."
+enum ProductsUpsertErrorCode {
+  "A value is outside its bounds, or a stock-keeping unit stands there twice."
+  INVALID
+  "There is no such category in this tenant."
+  NOT_FOUND
   "Another change was there at the same moment; try again."
   CONFLICT
 }
@@ -4970,6 +5087,28 @@ func (ec *executionContext) childFields_ProductEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type ProductEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_ProductsUpsertPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "products":
+		return ec.fieldContext_ProductsUpsertPayload_products(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ProductsUpsertPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductsUpsertPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductsUpsertUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ProductsUpsertUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ProductsUpsertUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ProductsUpsertUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductsUpsertUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_RefreshSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "session":
@@ -5529,6 +5668,28 @@ func (ec *executionContext) field_Mutation_placeOrder_args(ctx context.Context, 
 		return nil, err
 	}
 	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_productsUpsert_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) ([]*ProductUpsertInput, error) {
+			return ec.unmarshalNProductUpsertInput2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductUpsertInputᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "onError",
+		func(ctx context.Context, v any) (ProductsUpsertErrorPolicy, error) {
+			return ec.unmarshalNProductsUpsertErrorPolicy2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductsUpsertErrorPolicy(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["onError"] = arg1
 	return args, nil
 }
 
@@ -9800,6 +9961,68 @@ func (ec *executionContext) fieldContext_Mutation_deleteProduct(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_productsUpsert(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_productsUpsert(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProductsUpsert(ctx, fc.Args["input"].([]*ProductUpsertInput), fc.Args["onError"].(ProductsUpsertErrorPolicy))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "PRODUCTS_WRITE")
+				if err != nil {
+					var zeroVal *ProductsUpsertPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *ProductsUpsertPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ProductsUpsertPayload) graphql.Marshaler {
+			return ec.marshalNProductsUpsertPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductsUpsertPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_productsUpsert(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ProductsUpsertPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_productsUpsert_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createCategory(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11708,6 +11931,139 @@ func (ec *executionContext) fieldContext_ProductEdge_node(_ context.Context, fie
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ProductsUpsertPayload_products(ctx context.Context, field graphql.CollectedField, obj *ProductsUpsertPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ProductsUpsertPayload_products(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Products, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*tenantsql.Product) graphql.Marshaler {
+			return ec.marshalNProduct2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐProduct(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ProductsUpsertPayload_products(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ProductsUpsertPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Product(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ProductsUpsertPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ProductsUpsertPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ProductsUpsertPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNProductsUpsertUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ProductsUpsertPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ProductsUpsertPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ProductsUpsertUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ProductsUpsertUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ProductsUpsertUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ProductsUpsertUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ProductsUpsertUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ProductsUpsertUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ProductsUpsertUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ProductsUpsertUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ProductsUpsertUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ProductsUpsertUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ProductsUpsertUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNProductsUpsertErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ProductsUpsertUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ProductsUpsertUserError", field, false, false, "ProductsUpsertErrorCode")
 }
 
 func (ec *executionContext) _Query_node(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -16184,6 +16540,83 @@ func UnmarshalProductOrder(ctx context.Context, raw any) (ProductOrder, error) {
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputProductUpsertInput(ctx context.Context, obj any) (ProductUpsertInput, error) {
+	var it ProductUpsertInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"sku", "name", "description", "price", "stock", "categoryId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "sku":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sku"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Sku = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "description":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("description"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Description = graphql.OmittableOf(data)
+		case "price":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("price"))
+			data, err := ec.unmarshalNMoneyInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋscalarᚐMoney(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Price = data
+		case "stock":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("stock"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Stock = graphql.OmittableOf(data)
+		case "categoryId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("categoryId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐCategory(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CategoryID = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalProductUpsertInput unmarshals raw into the ProductUpsertInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalProductUpsertInput(ctx context.Context, raw any) (ProductUpsertInput, error) {
+	var out ProductUpsertInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ProductUpsertInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRefreshSessionInput(ctx context.Context, obj any) (RefreshSessionInput, error) {
 	var it RefreshSessionInput
 	if obj == nil {
@@ -18399,6 +18832,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "productsUpsert":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_productsUpsert(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "createCategory":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createCategory(ctx, field)
@@ -18998,6 +19438,87 @@ func (ec *executionContext) _ProductEdge(ctx context.Context, sel ast.SelectionS
 			}
 		case "node":
 			out.Values[i] = ec._ProductEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var productsUpsertPayloadImplementors = []string{"ProductsUpsertPayload"}
+
+func (ec *executionContext) _ProductsUpsertPayload(ctx context.Context, sel ast.SelectionSet, obj *ProductsUpsertPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, productsUpsertPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ProductsUpsertPayload")
+		case "products":
+			out.Values[i] = ec._ProductsUpsertPayload_products(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ProductsUpsertPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var productsUpsertUserErrorImplementors = []string{"ProductsUpsertUserError"}
+
+func (ec *executionContext) _ProductsUpsertUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, productsUpsertUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ProductsUpsertUserError")
+		case "field":
+			out.Values[i] = ec._ProductsUpsertUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ProductsUpsertUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ProductsUpsertUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -21555,6 +22076,16 @@ func (ec *executionContext) marshalNPlaceOrderUserError2ᚖgithubᚗcomᚋcommon
 	return ec._PlaceOrderUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNProduct2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐProduct(ctx context.Context, sel ast.SelectionSet, v []*tenantsql.Product) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOProduct2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐProduct(ctx, sel, v[i])
+	})
+
+	return ret
+}
+
 func (ec *executionContext) marshalNProduct2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐProductᚄ(ctx context.Context, sel ast.SelectionSet, v []*tenantsql.Product) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -21619,6 +22150,82 @@ func (ec *executionContext) unmarshalNProductOrderField2githubᚗcomᚋcommonhol
 
 func (ec *executionContext) marshalNProductOrderField2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductOrderField(ctx context.Context, sel ast.SelectionSet, v ProductOrderField) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) unmarshalNProductUpsertInput2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductUpsertInputᚄ(ctx context.Context, v any) ([]*ProductUpsertInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*ProductUpsertInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNProductUpsertInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductUpsertInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNProductUpsertInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductUpsertInput(ctx context.Context, v any) (*ProductUpsertInput, error) {
+	res, err := ec.unmarshalInputProductUpsertInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNProductsUpsertErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNProductsUpsertErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ProductsUpsertErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNProductsUpsertErrorPolicy2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductsUpsertErrorPolicy(ctx context.Context, v any) (ProductsUpsertErrorPolicy, error) {
+	var res ProductsUpsertErrorPolicy
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNProductsUpsertErrorPolicy2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductsUpsertErrorPolicy(ctx context.Context, sel ast.SelectionSet, v ProductsUpsertErrorPolicy) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNProductsUpsertPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐProductsUpsertPayload(ctx context.Context, sel ast.SelectionSet, v *ProductsUpsertPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ProductsUpsertPayload!")
+		return graphql.Null
+	}
+	return ec._ProductsUpsertPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNProductsUpsertUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNProductsUpsertUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNProductsUpsertUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ProductsUpsertUserError!")
+		return graphql.Null
+	}
+	return ec._ProductsUpsertUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRefreshSessionErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {

@@ -435,6 +435,30 @@ type ProductOrder struct {
 	Direction OrderDirection `json:"direction"`
 }
 
+// A product to be added, or changed if there is one with this stock-keeping unit.
+type ProductUpsertInput struct {
+	// The stock-keeping unit, 1 to 64 characters.
+	Sku string `json:"sku"`
+	// The name, 1 to 200 characters.
+	Name string `json:"name"`
+	// The description, up to 10,000 characters. Null removes it.
+	Description graphql.Omittable[*string] `json:"description,omitempty"`
+	// The price of one, in the tenant's currency.
+	Price *scalar.Money `json:"price"`
+	// How many there are, 0 to 1,000,000,000. A new product has 0 without it.
+	Stock graphql.Omittable[*int32] `json:"stock,omitempty"`
+	// The category. Null takes the product out of its category.
+	CategoryID graphql.Omittable[*id.Category] `json:"categoryId,omitempty"`
+}
+
+// The products that were stored, and the reasons why others were not.
+type ProductsUpsertPayload struct {
+	// One for each of the input, in its order, as it is now: null in the place of one that was not stored.
+	Products []*tenantsql.Product `json:"products"`
+	// Why some were not stored; the second entry of `field` is the place in the input, from 0.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // What can be read.
 type Query struct {
 }
@@ -783,6 +807,64 @@ func (e *ProductOrderField) UnmarshalJSON(b []byte) error {
 }
 
 func (e ProductOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What becomes of many if one of them cannot be stored.
+type ProductsUpsertErrorPolicy string
+
+const (
+	// Nothing is stored.
+	ProductsUpsertErrorPolicyRejectAll ProductsUpsertErrorPolicy = "REJECT_ALL"
+	// Those that can be are stored, the others are told.
+	ProductsUpsertErrorPolicySkipFailed ProductsUpsertErrorPolicy = "SKIP_FAILED"
+)
+
+var AllProductsUpsertErrorPolicy = []ProductsUpsertErrorPolicy{
+	ProductsUpsertErrorPolicyRejectAll,
+	ProductsUpsertErrorPolicySkipFailed,
+}
+
+func (e ProductsUpsertErrorPolicy) IsValid() bool {
+	switch e {
+	case ProductsUpsertErrorPolicyRejectAll, ProductsUpsertErrorPolicySkipFailed:
+		return true
+	}
+	return false
+}
+
+func (e ProductsUpsertErrorPolicy) String() string {
+	return string(e)
+}
+
+func (e *ProductsUpsertErrorPolicy) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ProductsUpsertErrorPolicy(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ProductsUpsertErrorPolicy", str)
+	}
+	return nil
+}
+
+func (e ProductsUpsertErrorPolicy) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ProductsUpsertErrorPolicy) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ProductsUpsertErrorPolicy) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -38,3 +38,27 @@ func Record(ctx context.Context, q *tenantsql.Queries, action string, entity uui
 		Data:      body,
 	})
 }
+
+// Entry is one of many things that happened.
+type Entry struct {
+	Action string
+	Entity uuid.UUID
+	Data   any // as JSON
+}
+
+// RecordAll is Record for much at once, in one statement.
+func RecordAll(ctx context.Context, q *tenantsql.Queries, entries []Entry) error {
+	actor, err := auth.FromContext(ctx)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	all := tenantsql.CreateEventsParams{TenantID: actor.Tenant.ID, ActorID: &actor.User.ID, RequestID: telemetry.FromContext(ctx).ID}
+	for _, e := range entries {
+		body, err := json.Marshal(e.Data)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", e.Action, err)
+		}
+		all.Ids, all.Actions, all.EntityIds, all.Data = append(all.Ids, id.New()), append(all.Actions, e.Action), append(all.EntityIds, e.Entity), append(all.Data, body)
+	}
+	return q.CreateEvents(ctx, all)
+}

@@ -289,6 +289,7 @@ func documents(product, category string) map[string]string {
 		"createProduct":     `mutation { createProduct(input: {sku: "new", name: "n", price: {amount: "1", currencyCode: EUR}}) { product { id } userErrors { code } } }`,
 		"updateProduct":     `mutation { updateProduct(input: {id: "` + product + `", name: "n", ` + version + `}) { product { id } userErrors { code } } }`,
 		"deleteProduct":     `mutation { deleteProduct(input: {id: "` + product + `", ` + version + `}) { product { id } userErrors { code } } }`,
+		"productsUpsert":    `mutation { productsUpsert(input: [{sku: "new", name: "n", price: {amount: "1", currencyCode: EUR}}]) { products { id } userErrors { code } } }`,
 		"createCategory":    `mutation { createCategory(input: {name: "new"}) { category { id } userErrors { code } } }`,
 		"updateCategory":    `mutation { updateCategory(input: {id: "` + category + `", name: "n", ` + version + `}) { category { id } userErrors { code } } }`,
 		"deleteCategory":    `mutation { deleteCategory(input: {id: "` + category + `", ` + version + `}) { category { id } userErrors { code } } }`,

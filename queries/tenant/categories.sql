@@ -50,6 +50,14 @@ where tenant_id = @tenant_id
 order by id
 for update;
 
+-- name: HoldCategories :many
+-- HoldCategories reads the ids of the categories that exist among ids, and keeps
+-- everybody else from removing them until this transaction ends.
+select id from categories
+where tenant_id = @tenant_id and id = any(@ids::uuid[])
+order by id
+for key share;
+
 -- name: ListCategoryAncestors :many
 -- ListCategoryAncestors reads the ids of a category and all that stand above it.
 with recursive line as (

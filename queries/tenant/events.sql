@@ -3,6 +3,11 @@
 insert into events (tenant_id, id, actor_id, action, entity_id, request_id, data)
 values (@tenant_id, @id, @actor_id, @action, @entity_id, @request_id, @data);
 
+-- name: CreateEvents :exec
+-- CreateEvents is CreateEvent for much that one person did, all arrays of one length.
+insert into events (tenant_id, id, actor_id, action, entity_id, request_id, data)
+select @tenant_id, unnest(@ids::uuid[]), @actor_id, unnest(@actions::text[]), unnest(@entity_ids::uuid[]), @request_id, unnest(@data::jsonb[]);
+
 -- name: ListEventsAsc :many
 -- ListEventsAsc lists what happened between two bounds, both excluded, oldest first.
 -- A null filter lets everything pass.

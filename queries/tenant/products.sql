@@ -194,3 +194,45 @@ select @tenant_id, unnest(@ids::uuid[]), unnest(@skus::text[]), unnest(@names::t
        unnest(@prices_minor::bigint[]), unnest(@stocks::integer[]), unnest(@category_ids::uuid[]), @created_by,
        unnest(@created_ats::timestamptz[])
 on conflict (tenant_id, sku) do nothing;
+
+-- name: LockProductsBySKU :many
+-- LockProductsBySKU reads the products that exist among skus, in the order of their ids,
+-- and keeps everybody else from changing them until this transaction ends, as LockProducts.
+select * from products
+where tenant_id = @tenant_id and sku = any(@skus::text[])
+order by id
+for no key update;
+
+-- name: CreateProducts :many
+-- CreateProducts stores many products in one statement, all arrays of one length, but
+-- those whose SKU exists by now. Give them in the order of their SKUs: then two callers
+-- who store the same ones wait for each other and never in a circle.
+-- Errors: products_category_id_fkey.
+insert into products (tenant_id, id, sku, name, description, price_minor, stock, category_id, created_by)
+select @tenant_id, given.id, given.sku, given.name, case when given.described then given.description end,
+       given.price_minor, given.stock, case when given.categorised then given.category_id end, @created_by
+from (select unnest(@ids::uuid[]) as id, unnest(@skus::text[]) as sku, unnest(@names::text[]) as name,
+             unnest(@described::boolean[]) as described, unnest(@descriptions::text[]) as description,
+             unnest(@prices_minor::bigint[]) as price_minor, unnest(@stocks::integer[]) as stock,
+             unnest(@categorised::boolean[]) as categorised, unnest(@category_ids::uuid[]) as category_id) as given
+on conflict (tenant_id, sku) do nothing
+returning *;
+
+-- name: UpdateProducts :many
+-- UpdateProducts gives many products all their values in one statement, but the SKU; all
+-- arrays are of one length and no product is named twice. Call LockProductsBySKU before.
+-- Errors: products_category_id_fkey.
+update products as p set
+    name = given.name,
+    description = case when given.described then given.description end,
+    price_minor = given.price_minor,
+    stock = given.stock,
+    category_id = case when given.categorised then given.category_id end,
+    version = p.version + 1,
+    updated_at = now()
+from (select unnest(@ids::uuid[]) as id, unnest(@names::text[]) as name,
+             unnest(@described::boolean[]) as described, unnest(@descriptions::text[]) as description,
+             unnest(@prices_minor::bigint[]) as price_minor, unnest(@stocks::integer[]) as stock,
+             unnest(@categorised::boolean[]) as categorised, unnest(@category_ids::uuid[]) as category_id) as given
+where p.tenant_id = @tenant_id and p.id = given.id
+returning p.*;

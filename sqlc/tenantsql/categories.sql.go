@@ -126,6 +126,40 @@ func (q *Queries) GetCategory(ctx context.Context, arg GetCategoryParams) (*Cate
 	return &i, err
 }
 
+const holdCategories = `-- name: HoldCategories :many
+select id from categories
+where tenant_id = $1 and id = any($2::uuid[])
+order by id
+for key share
+`
+
+type HoldCategoriesParams struct {
+	TenantID tenant.ID
+	Ids      []uuid.UUID
+}
+
+// HoldCategories reads the ids of the categories that exist among ids, and keeps
+// everybody else from removing them until this transaction ends.
+func (q *Queries) HoldCategories(ctx context.Context, arg HoldCategoriesParams) ([]id.Category, error) {
+	rows, err := q.db.Query(ctx, holdCategories, arg.TenantID, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Category{}
+	for rows.Next() {
+		var id id.Category
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const importCategories = `-- name: ImportCategories :execrows
 insert into categories (tenant_id, id, name, created_by)
 select $1, unnest($2::uuid[]), unnest($3::text[]), $4

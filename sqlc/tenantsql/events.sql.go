@@ -76,6 +76,35 @@ func (q *Queries) CreateEvent(ctx context.Context, arg CreateEventParams) error 
 	return err
 }
 
+const createEvents = `-- name: CreateEvents :exec
+insert into events (tenant_id, id, actor_id, action, entity_id, request_id, data)
+select $1, unnest($2::uuid[]), $3, unnest($4::text[]), unnest($5::uuid[]), $6, unnest($7::jsonb[])
+`
+
+type CreateEventsParams struct {
+	TenantID  tenant.ID
+	Ids       []uuid.UUID
+	ActorID   *id.User
+	Actions   []string
+	EntityIds []uuid.UUID
+	RequestID string
+	Data      []json.RawMessage
+}
+
+// CreateEvents is CreateEvent for much that one person did, all arrays of one length.
+func (q *Queries) CreateEvents(ctx context.Context, arg CreateEventsParams) error {
+	_, err := q.db.Exec(ctx, createEvents,
+		arg.TenantID,
+		arg.Ids,
+		arg.ActorID,
+		arg.Actions,
+		arg.EntityIds,
+		arg.RequestID,
+		arg.Data,
+	)
+	return err
+}
+
 const listEventsAsc = `-- name: ListEventsAsc :many
 select tenant_id, id, epoch, xid, occurred_at, actor_id, action, entity_id, request_id, data from events
 where tenant_id = $1

@@ -137,6 +137,82 @@ func (q *Queries) CreateProduct(ctx context.Context, arg CreateProductParams) (*
 	return &i, err
 }
 
+const createProducts = `-- name: CreateProducts :many
+insert into products (tenant_id, id, sku, name, description, price_minor, stock, category_id, created_by)
+select $1, given.id, given.sku, given.name, case when given.described then given.description end,
+       given.price_minor, given.stock, case when given.categorised then given.category_id end, $2
+from (select unnest($3::uuid[]) as id, unnest($4::text[]) as sku, unnest($5::text[]) as name,
+             unnest($6::boolean[]) as described, unnest($7::text[]) as description,
+             unnest($8::bigint[]) as price_minor, unnest($9::integer[]) as stock,
+             unnest($10::boolean[]) as categorised, unnest($11::uuid[]) as category_id) as given
+on conflict (tenant_id, sku) do nothing
+returning tenant_id, id, sku, name, name_key, description, price_minor, stock, version, category_id, created_by, created_at, updated_at
+`
+
+type CreateProductsParams struct {
+	TenantID     tenant.ID
+	CreatedBy    id.User
+	Ids          []uuid.UUID
+	Skus         []string
+	Names        []string
+	Described    []bool
+	Descriptions []string
+	PricesMinor  []int64
+	Stocks       []int32
+	Categorised  []bool
+	CategoryIds  []uuid.UUID
+}
+
+// CreateProducts stores many products in one statement, all arrays of one length, but
+// those whose SKU exists by now. Give them in the order of their SKUs: then two callers
+// who store the same ones wait for each other and never in a circle.
+// Errors: products_category_id_fkey.
+func (q *Queries) CreateProducts(ctx context.Context, arg CreateProductsParams) ([]*Product, error) {
+	rows, err := q.db.Query(ctx, createProducts,
+		arg.TenantID,
+		arg.CreatedBy,
+		arg.Ids,
+		arg.Skus,
+		arg.Names,
+		arg.Described,
+		arg.Descriptions,
+		arg.PricesMinor,
+		arg.Stocks,
+		arg.Categorised,
+		arg.CategoryIds,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Product{}
+	for rows.Next() {
+		var i Product
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Sku,
+			&i.Name,
+			&i.NameKey,
+			&i.Description,
+			&i.PriceMinor,
+			&i.Stock,
+			&i.Version,
+			&i.CategoryID,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteProduct = `-- name: DeleteProduct :one
 delete from products
 where tenant_id = $1 and id = $2 and version = $3
@@ -939,6 +1015,54 @@ func (q *Queries) ListProductsByPriceDesc(ctx context.Context, arg ListProductsB
 	return items, nil
 }
 
+const lockProductsBySKU = `-- name: LockProductsBySKU :many
+select tenant_id, id, sku, name, name_key, description, price_minor, stock, version, category_id, created_by, created_at, updated_at from products
+where tenant_id = $1 and sku = any($2::text[])
+order by id
+for no key update
+`
+
+type LockProductsBySKUParams struct {
+	TenantID tenant.ID
+	Skus     []string
+}
+
+// LockProductsBySKU reads the products that exist among skus, in the order of their ids,
+// and keeps everybody else from changing them until this transaction ends, as LockProducts.
+func (q *Queries) LockProductsBySKU(ctx context.Context, arg LockProductsBySKUParams) ([]*Product, error) {
+	rows, err := q.db.Query(ctx, lockProductsBySKU, arg.TenantID, arg.Skus)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Product{}
+	for rows.Next() {
+		var i Product
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Sku,
+			&i.Name,
+			&i.NameKey,
+			&i.Description,
+			&i.PriceMinor,
+			&i.Stock,
+			&i.Version,
+			&i.CategoryID,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const updateProduct = `-- name: UpdateProduct :one
 update products set
     sku = case when $1::boolean then $2::text else sku end,
@@ -1009,4 +1133,80 @@ func (q *Queries) UpdateProduct(ctx context.Context, arg UpdateProductParams) (*
 		&i.UpdatedAt,
 	)
 	return &i, err
+}
+
+const updateProducts = `-- name: UpdateProducts :many
+update products as p set
+    name = given.name,
+    description = case when given.described then given.description end,
+    price_minor = given.price_minor,
+    stock = given.stock,
+    category_id = case when given.categorised then given.category_id end,
+    version = p.version + 1,
+    updated_at = now()
+from (select unnest($2::uuid[]) as id, unnest($3::text[]) as name,
+             unnest($4::boolean[]) as described, unnest($5::text[]) as description,
+             unnest($6::bigint[]) as price_minor, unnest($7::integer[]) as stock,
+             unnest($8::boolean[]) as categorised, unnest($9::uuid[]) as category_id) as given
+where p.tenant_id = $1 and p.id = given.id
+returning p.tenant_id, p.id, p.sku, p.name, p.name_key, p.description, p.price_minor, p.stock, p.version, p.category_id, p.created_by, p.created_at, p.updated_at
+`
+
+type UpdateProductsParams struct {
+	TenantID     tenant.ID
+	Ids          []uuid.UUID
+	Names        []string
+	Described    []bool
+	Descriptions []string
+	PricesMinor  []int64
+	Stocks       []int32
+	Categorised  []bool
+	CategoryIds  []uuid.UUID
+}
+
+// UpdateProducts gives many products all their values in one statement, but the SKU; all
+// arrays are of one length and no product is named twice. Call LockProductsBySKU before.
+// Errors: products_category_id_fkey.
+func (q *Queries) UpdateProducts(ctx context.Context, arg UpdateProductsParams) ([]*Product, error) {
+	rows, err := q.db.Query(ctx, updateProducts,
+		arg.TenantID,
+		arg.Ids,
+		arg.Names,
+		arg.Described,
+		arg.Descriptions,
+		arg.PricesMinor,
+		arg.Stocks,
+		arg.Categorised,
+		arg.CategoryIds,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Product{}
+	for rows.Next() {
+		var i Product
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Sku,
+			&i.Name,
+			&i.NameKey,
+			&i.Description,
+			&i.PriceMinor,
+			&i.Stock,
+			&i.Version,
+			&i.CategoryID,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -121,6 +121,10 @@ func argument(oid uint32, n int, fresh bool) string {
 		return "{" + id + "01," + id + "02," + id + "07}"
 	case 1005, 1007, 1016: // arrays of numbers
 		return "{1,2,3}"
+	case 1000: // boolean[]
+		return "{true,false,true}"
+	case 3807: // jsonb[]
+		return `{"{}","{}","{}"}`
 	case 1009: // text[]
 		return "{name 1,name 2,sku 9}"
 	case 1185: // timestamptz[]

@@ -26,7 +26,7 @@ func (r *report) figure(what, value, promised string) {
 func (r *report) write(server string) error {
 	var s strings.Builder
 	fmt.Fprintf(&s, "# Benchmarks\n\nWritten by `make bench` on %s: %d cores, %s, PostgreSQL %s on the same machine.\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), server)
-	fmt.Fprintf(&s, "\nA ratio is the median of %d pairs run in turns with its baseline, %d clients, %d tenants\nof %d products unless it says otherwise: quote the ratios, not the times.\n\n", pairs, clients, tenants, perHome)
+	fmt.Fprintf(&s, "\nA ratio is the median of %d pairs run in turns with its baseline, in slices of %d ms, %d clients,\n%d tenants of %d products unless it says otherwise: quote the ratios, not the times.\n\n", pairs, slice.Milliseconds(), clients, tenants, perHome)
 	table(&s, []string{"what", "baseline", "ratio", "promised"}, r.ratios)
 	s.WriteString("\nA ratio of throughput is better the higher it is, one of time the lower.\n\n")
 	table(&s, []string{"what", "median", "promised"}, r.figures)

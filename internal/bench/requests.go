@@ -93,12 +93,12 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 		}
 		row := []string{q.name}
 		for _, n := range []int{1, 8, 32} {
-			if _, err := throughput(ctx, n, ask); err != nil { // warms up
+			if _, err := throughput(ctx, n, turn, ask); err != nil { // warms up
 				return err
 			}
 			t := &tally{}
 			slog.SetDefault(slog.New(t))
-			rate, err := throughput(ctx, n, ask)
+			rate, err := throughput(ctx, n, turn, ask)
 			if err != nil {
 				return err
 			}

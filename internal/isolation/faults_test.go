@@ -329,6 +329,7 @@ var faults = []plantedFault{
 	{"another search path", `alter role commonhold_app in database commonhold set search_path = public, shared, control`, []string{"setting.missing commonhold_app"}},
 	{"no timeouts", `alter role commonhold_app in database commonhold reset statement_timeout; alter role commonhold_control in database commonhold set lock_timeout = '0ms'`,
 		[]string{"setting.missing commonhold_app", "setting.missing commonhold_control"}},
+	{"writes by default", `alter role commonhold_app in database commonhold reset default_transaction_read_only`, []string{"setting.missing commonhold_app"}},
 	{"custom plans", `alter role commonhold_app in database commonhold set plan_cache_mode = auto`, []string{"setting.missing commonhold_app"}},
 }
 

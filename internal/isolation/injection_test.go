@@ -226,7 +226,7 @@ func (g *siege) moveIn(t *testing.T) {
 		g.neighbour = connectTo(t, "commonhold_app", g.database)
 		g.neighbour.must(t, "set idle_in_transaction_session_timeout = 0")
 	}
-	for _, sql := range []string{"begin", "select pg_advisory_xact_lock_shared(x'{foreign lock}'::bit(64)::bigint)", "select gate.enter_tenant('{foreign}', 1, false)"} {
+	for _, sql := range []string{"begin read write", "select pg_advisory_xact_lock_shared(x'{foreign lock}'::bit(64)::bigint)", "select gate.enter_tenant('{foreign}', 1, false)"} {
 		g.neighbour.must(t, sql)
 	}
 }
@@ -249,7 +249,7 @@ func (g *siege) attack(t *testing.T, v vector, entrance string) (o outcome, devi
 	}
 	a := g.attacker
 	a.told.Reset()
-	a.must(t, "begin")
+	a.must(t, "begin read write")
 	if !v.outside {
 		a.must(t, entrance)
 	}

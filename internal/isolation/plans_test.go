@@ -325,7 +325,7 @@ func TestPlans(t *testing.T) {
 
 	made := make(map[string]bool)
 	for _, id := range []string{bigTenant, smallTenant} {
-		several(t, app, "begin; select gate.enter_tenant('"+id+"', 1, false)")
+		several(t, app, "begin read write; select gate.enter_tenant('"+id+"', 1, false)")
 		for _, s := range statements {
 			for _, c := range k.complaints(explain(t, app, s)) {
 				key := s.name + ": " + c

@@ -26,6 +26,7 @@ required (role, name, value, severity, why) as (
     select p.app, v.name, v.value, v.severity, v.why from parties as p, (values
         ('search_path', 'shared, control', 'error', 'Unqualified names of its statements may mean other tables'),
         ('plan_cache_mode', 'force_generic_plan', 'warning', 'Statements are planned again and again'),
+        ('default_transaction_read_only', 'on', 'warning', 'Every read has to be made read-only by its door'),
         ('statement_timeout', '10s', 'warning', 'A statement may run for ever'),
         ('lock_timeout', '3s', 'warning', 'A statement may wait for ever'),
         ('idle_in_transaction_session_timeout', '15s', 'warning', 'A transaction may stay open for ever')) as v (name, value, severity, why)
@@ -101,5 +102,5 @@ select 'setting.missing', r.severity, pg_get_userbyid(r.role)::text,
               case r.name when 'search_path' then r.value else quote_literal(r.value) end)
 from required as r
 left join begins_with as b on b.role = r.role and b.name = r.name
-where case when r.name in ('search_path', 'plan_cache_mode') then b.value is distinct from r.value
+where case when r.name in ('search_path', 'plan_cache_mode', 'default_transaction_read_only') then b.value is distinct from r.value
            else coalesce(b.value, '0') ~ '^0+\D*$' end

@@ -85,7 +85,7 @@ var vectors = []vector{
 	{name: "`RESET ALL`, then the door", try: []string{"reset all", "select gate.enter_tenant('{foreign}', 1, false)", "select name from products limit 1"}, saw: "Only-Theirs", breach: true, instead: wholeOnly},
 	{name: "`DISCARD ALL`", try: []string{"discard all"}, state: "25001", stops: "the handle's transaction"},
 	{name: "`COMMIT`, then on without a tenant", try: []string{"commit", "select count(*) from products"}, saw: "0", instead: "the setting ends with the transaction, and no tenant means no rows"},
-	{name: "`COMMIT`, then a write without a tenant", try: []string{"commit", "update products set stock = 2"}, saw: "UPDATE 0", instead: "the setting ends with the transaction, and no tenant means no rows"},
+	{name: "`COMMIT`, then a write without a tenant", try: []string{"commit", "begin read write", "update products set stock = 2"}, saw: "UPDATE 0", instead: "the setting ends with the transaction, and no tenant means no rows"},
 	{name: "`COMMIT AND CHAIN`, then on without a tenant", try: []string{"commit and chain", "select count(*) from products"}, saw: "0", instead: "the setting ends with the transaction, and no tenant means no rows"},
 	{name: "`COMMIT`, then another door", try: []string{"commit", "begin", "select gate.enter_tenant('{foreign}', 1, false)", "select name from products limit 1"}, saw: "Only-Theirs", breach: true, instead: wholeOnly},
 	{name: "a savepoint before the door, then another door", outside: true, try: []string{"savepoint s", "select gate.enter_tenant('{own}', 1, false)", "rollback to savepoint s", "select gate.enter_tenant('{foreign}', 1, false)", "select name from products limit 1"}, saw: "Only-Theirs", breach: true, instead: "the handle sets none before the door; " + wholeOnly},

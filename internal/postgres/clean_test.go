@@ -44,7 +44,7 @@ func wantClean(t *testing.T, w *world) {
 		return
 	}
 	got := fmt.Sprintf("tenant %q, epoch %q, search_path %q, read only %s, %d rows, %d locks", value(tenantID), value(epoch), path, readOnly, rows, locks)
-	want := `tenant "", epoch "", search_path "shared, control", read only off, 0 rows, 0 locks`
+	want := `tenant "", epoch "", search_path "shared, control", read only on, 0 rows, 0 locks`
 	if got != want {
 		t.Errorf("left behind: %s\nwant:        %s", got, want)
 	}

@@ -45,7 +45,7 @@ var (
 )
 
 // frame holds the statements that the handle adds for itself.
-var frame = map[string]bool{enterHome: true, enterAccount: true, lockTenant: true, "begin": true, "commit": true, "rollback": true}
+var frame = map[string]bool{enterHome: true, enterAccount: true, lockTenant: true, beginWriting: true, "begin": true, "commit": true, "rollback": true}
 
 func (countTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	if c := CounterFrom(ctx); c != nil {

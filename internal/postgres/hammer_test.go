@@ -226,7 +226,7 @@ func between(w *world, found *findings) error {
 	}
 	found.note(func() {
 		found.homeless += rows
-		if settings != "tenant , epoch , path shared, control, read only off" {
+		if settings != "tenant , epoch , path shared, control, read only on" {
 			found.left = append(found.left, settings)
 		}
 	})
@@ -381,8 +381,9 @@ func TestHammerFindsWhatWasPlanted(t *testing.T) {
 		found func(*findings) bool
 	}{
 		{"a tenant set for the session", setForSession, func(f *findings) bool { return f.homeless > 0 && len(f.left) > 0 && len(f.errors) > 0 }},
-		{"a read-only transaction for the session", func(t *testing.T, w *world) {
-			spoil(t, w.as(t, "postgres"), doorOfHomes, "'transaction_read_only', 'on', true", "'default_transaction_read_only', 'on', false")
+		{"transactions that write, for the session", func(t *testing.T, w *world) {
+			spoil(t, w.as(t, "postgres"), doorOfHomes, "operator(pg_catalog.<>) 'on'", "operator(pg_catalog.=) 'on'")
+			spoil(t, w.as(t, "postgres"), doorOfHomes, "'transaction_read_only', 'on', true", "'default_transaction_read_only', 'off', false")
 		}, func(f *findings) bool { return len(f.left) > 0 }},
 		{"a policy without nullif", func(t *testing.T, w *world) {
 			admin := w.as(t, "postgres")

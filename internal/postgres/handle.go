@@ -21,6 +21,8 @@ import (
 const (
 	enterHome    = "select gate.enter_tenant($1, $2, $3)"
 	enterAccount = "select control.enter_tenant($1, $2)"
+	// The transactions of commonhold_app are read-only unless they say otherwise.
+	beginWriting = "begin read write"
 	lockTenant   = "select pg_advisory_xact_lock_shared($1)"
 )
 
@@ -64,7 +66,7 @@ func (h *Handle[Q]) InTx(ctx context.Context, fn func(q Q) error) error {
 		sql, args, err := h.door(ctx, false, fresh)
 		// The lock first: the door must see what a mover committed before it let go.
 		batch := &pgx.Batch{}
-		batch.Queue("begin")
+		batch.Queue(beginWriting)
 		batch.Queue(lockTenant, lockKey(h.id))
 		batch.Queue(sql, args...)
 		return batch, err
@@ -99,6 +101,9 @@ func (h *Handle[Q]) try(ctx context.Context, fresh bool, sql string, args []any)
 	conn, err := acquire(ctx, h.pool)
 	if err != nil {
 		return nil, err
+	}
+	if s := sessionOf(conn.Conn()); s.hasRoom(sql) {
+		return s.read(ctx, conn, call{door, doorArgs}, call{sql, args})
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(door, doorArgs...)
@@ -154,7 +159,7 @@ func finish(rows pgx.Rows, err error) (pgconn.CommandTag, error) {
 type heldRows struct {
 	pgx.Rows
 	ctx     context.Context
-	results pgx.BatchResults // nil for rows that come alone
+	results io.Closer // nil for rows that come alone
 	conn    *pgxpool.Conn
 	err     error
 }

@@ -369,7 +369,13 @@ func TestSecondTenantInOneTransaction(t *testing.T) {
 
 func TestReadCannotWrite(t *testing.T) {
 	t.Parallel()
-	w := open(t, 1)
+	readCannotWrite(t, open(t, 1))
+	// Nor where the role's setting got lost: then the door sees to it.
+	readCannotWrite(t, open(t, 1, "default_transaction_read_only=off"))
+}
+
+func readCannotWrite(t *testing.T, w *world) {
+	t.Helper()
 	w.stock(t, w.Tenant.ID, 1)
 	for _, sql := range []string{
 		"insert into products (tenant_id, id, sku, name, price_minor, created_by) select tenant_id, gen_random_uuid(), 'X', 'X', 1, created_by from products",
@@ -481,10 +487,11 @@ func TestWriterHoldsTheMoverOff(t *testing.T) {
 }
 
 // Close of the batch is the commit. Reads are read-only, so to see a commit fail
-// the door of a private database is spoiled: it lets a read write.
+// the role's setting is undone and the door of a private database is spoiled: it lets
+// a read write.
 func TestErrorOfTheCommitIsTheStatements(t *testing.T) {
 	t.Parallel()
-	w := openDatabase(t, newMigrated(t), 1)
+	w := openDatabase(t, newMigrated(t), 1, "default_transaction_read_only=off")
 	addLate(t, w)
 	admin := w.as(t, "postgres")
 	spoil(t, admin, "gate.enter_tenant(uuid,bigint,boolean)", "if read_only", "if false")

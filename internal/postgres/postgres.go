@@ -190,9 +190,13 @@ func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pg
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	config.ConnConfig.Tracer = countTracer{}
 	config.ConnConfig.RuntimeParams["application_name"] = "commonhold"
+	mode := config.ConnConfig.DefaultQueryExecMode
 	// Without its codec a uuid.UUID is printed and parsed before it is sent.
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		if mode == pgx.QueryExecModeCacheStatement {
+			newSession(conn)
+		}
 		return nil
 	}
 	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler { return &canceller{conn: c} }

@@ -66,6 +66,7 @@ func TestRowsAreTheTenantsOwn(t *testing.T) {
 			t.Errorf("%s shows %d rows to somebody who entered nowhere", table, n)
 		}
 	}
+	run(t, conn, "begin read write")
 	_, err := conn.Exec(t.Context(), insertProducts, w.Tenant.ID, w.Owner, 1)
 	wantState(t, err, "42501")
 
@@ -186,7 +187,7 @@ func TestSettingsOfTheRoles(t *testing.T) {
 	t.Parallel()
 	for role, settings := range map[string]map[string]string{
 		"commonhold_app": {"search_path": "shared, control", "statement_timeout": "10s", "lock_timeout": "3s",
-			"idle_in_transaction_session_timeout": "15s", "plan_cache_mode": "force_generic_plan", "random_page_cost": "1.1", "TimeZone": "UTC"},
+			"idle_in_transaction_session_timeout": "15s", "plan_cache_mode": "force_generic_plan", "random_page_cost": "1.1", "default_transaction_read_only": "on", "TimeZone": "UTC"},
 		"commonhold_control": {"search_path": "control, gate", "statement_timeout": "10s", "lock_timeout": "3s",
 			"idle_in_transaction_session_timeout": "15s", "TimeZone": "UTC"},
 	} {

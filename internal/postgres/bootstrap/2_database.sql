@@ -37,6 +37,9 @@ begin
         -- Every statement of this role is for one tenant among many: an index is the
         -- way, also where a table of few pages makes reading all of it look cheap.
         ('commonhold_app',     'random_page_cost', '1.1'),
+        -- A transaction that is to write says so: see Handle.InTx. So a read need not be
+        -- made read-only by its door.
+        ('commonhold_app',     'default_transaction_read_only', 'on'),
         ('commonhold_app',     'statement_timeout', '10s'),
         ('commonhold_control', 'statement_timeout', '10s'),
         ('commonhold_app',     'lock_timeout', '3s'),

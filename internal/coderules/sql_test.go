@@ -20,7 +20,6 @@ var textRule = rule{
 		"internal/postgres.enterAccount":   {1, "the frame of the handle, as enterHome"},
 		"internal/postgres.lockTenant":     {1, "the frame of the handle, as enterHome"},
 		"internal/postgres.frame":          {3, "the names by which the counter knows the frame: begin, commit, rollback"},
-		"internal/postgres.Handle.InTx":    {1, "the frame of a transaction: begin travels with the door"},
 		"internal/postgres.DB.InControlTx": {1, "the frame of a transaction: begin"},
 		"internal/postgres.inTx":           {2, "the frame of a transaction: commit, and the word by which the server says that it did"},
 		"internal/postgres.rollback":       {1, "the frame of a transaction: rollback"},
@@ -53,6 +52,7 @@ var builtRule = rule{name: "sql-built", check: sqlBuilt, excepted: map[string]ex
 var argumentRule = rule{name: "sql-argument", check: sqlArguments, excepted: map[string]exception{
 	"internal/postgres.Handle.try":       {2, "the door is one of two constants; the other is what sqlc generated"},
 	"internal/postgres.Handle.InTx":      {1, "the door, one of two constants"},
+	"internal/postgres.session.build":    {2, "as Handle.try; Prepare takes no arguments, they are sent beside what it made"},
 	"internal/postgres.DB.Control":       {1, "passes on what sqlc generated"},
 	"internal/postgres.checked.Exec":     {1, "passes on what sqlc generated"},
 	"internal/postgres.checked.Query":    {1, "passes on what sqlc generated"},

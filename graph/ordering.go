@@ -60,7 +60,7 @@ func (r *mutationResolver) CreateOrder(ctx context.Context, in generated.CreateO
 func (r *mutationResolver) PlaceOrder(ctx context.Context, in generated.PlaceOrderInput) (*generated.PlaceOrderPayload, error) {
 	draft, order := in.Draft.Value(), in.Order.Value()
 	if in.Draft.IsSet() == in.Order.IsSet() || draft == nil && order == nil {
-		// The GraphQL specification, section 3.10.1; gqlgen does not hold variables to it.
+		// The server refuses it before; here it would be taken for the other one.
 		return nil, fault.New(fault.BadRequest, "Give exactly one of draft and order, and leave the other out.")
 	}
 	var placed *tenantsql.Order

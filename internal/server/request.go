@@ -71,6 +71,7 @@ func readRequest(r *http.Request) (*graphRequest, *refusal) {
 	default:
 		refused = notAllowed("Send a query as POST or GET and a mutation as POST.", "GET, POST")
 	}
+	wholeNumbers(request.Variables)
 	request.ReadTime.End = graphql.Now()
 	return request, refused
 }

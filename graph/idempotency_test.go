@@ -202,6 +202,23 @@ func TestKeyedMutationWithADeferredPart(t *testing.T) {
 	}
 }
 
+// Code generators ask for the type's name everywhere, beside the field as well.
+func TestKeyedMutationWithTheNameOfItsType(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.Open(t, 8))
+	c := withKey(api.NewTenant(t), "key")
+	document := strings.Replace(addLamp, "{ createProduct", "{ __typename createProduct", 1)
+	first := c.Do(t, document, map[string]any{"sku": "L-1"})
+	if _, err := pgtest.Superuser(t).Exec(t.Context(), `update shared.idempotency_keys set answer = null where tenant_id = $1`, c.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []*apitest.Answer{c.Do(t, document, map[string]any{"sku": "L-1"}), c.Do(t, document, map[string]any{"sku": "L-1"})} {
+		if !strings.HasPrefix(string(first.Body), `{"data":{"__typename":"Mutation","createProduct":{"product":{`) || !bytes.Equal(first.Body, again.Body) {
+			t.Errorf("%s\nthen\n%s", first.Body, again.Body)
+		}
+	}
+}
+
 // Who has lost the right since gets no old answer.
 func TestReplayChecksTheRightsAgain(t *testing.T) {
 	t.Parallel()

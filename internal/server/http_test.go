@@ -479,13 +479,15 @@ func TestAccessLog(t *testing.T) {
 // One document holds one guess of a password.
 func TestSessionsBeginAlone(t *testing.T) {
 	t.Parallel()
-	owner, _ := stocked(t)
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
 	guess := `signIn(input: {email: "` + owner.Email + `", password: "` + apitest.Password + `"}) { session { accessToken } }`
 	for _, document := range []string{
 		`mutation { ` + numbered(40, "a#: "+guess+" ") + `}`,
 		`mutation { ` + guess + ` createCategory(input: {name: "x"}) { category { id } } }`,
 		`mutation { ...f ... on Mutation { b: ` + guess + ` } } fragment f on Mutation { a: ` + guess + ` }`,
 		`mutation { signOut { clientMutationId } createCategory(input: {name: "x"}) { category { id } } }`,
+		`mutation { __typename ` + guess + ` again: ` + guess + ` }`,
 	} {
 		a := owner.Do(t, document, nil)
 		if a.Code() != "BAD_REQUEST" || a.Data != nil || !strings.Contains(string(a.Body), "must be the only field") || len(a.Errors) != 1 {
@@ -493,6 +495,10 @@ func TestSessionsBeginAlone(t *testing.T) {
 		}
 	}
 	owner.Must(t, `{ viewer { role } }`, nil, nil) // nobody was signed out
+	// Code generators ask for the type's name everywhere.
+	if a := api.Anonymous().Do(t, `mutation { __typename `+guess+` ... on Mutation { __typename } }`, nil); !strings.Contains(string(a.Body), `"accessToken"`) {
+		t.Errorf("%s", a.Body)
+	}
 }
 
 // The page of the server in a browser.

@@ -72,12 +72,23 @@ func readKey(given []string) (string, error) {
 }
 
 // onlyField is the one root field that a document with a key may have: with two, a
-// retry would not know which of them was done.
+// retry would not know which of them was done. The type's name is none: it is no work,
+// and code generators ask for it everywhere.
 func onlyField(op *ast.OperationDefinition) (*ast.Field, error) {
-	if len(op.SelectionSet) == 1 {
-		if field, ok := op.SelectionSet[0].(*ast.Field); ok && field.Definition != nil {
-			return field, nil
+	var only *ast.Field
+	for _, selection := range op.SelectionSet {
+		field, ok := selection.(*ast.Field)
+		if ok && field.Name == "__typename" {
+			continue
 		}
+		if !ok || field.Definition == nil || only != nil {
+			only = nil
+			break
+		}
+		only = field
+	}
+	if only != nil {
+		return only, nil
 	}
 	return nil, fault.New(fault.BadRequest, "A mutation with an %s has exactly one root field, and no fragment around it. Send one request with a key of its own for each.", keyHeader)
 }

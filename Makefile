@@ -3,7 +3,7 @@
 SHELL := bash
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help dev generate verify test race lint vet-sql contract bench soak
+.PHONY: help dev generate verify test race lint vet-sql contract release-schema bench bombs soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -35,10 +35,16 @@ vet-sql: ## prepare every query against a real, migrated database
 
 contract: ## hold the running server to the specifications with their own tools (npm)
 	go build -o commonhold ./cmd/commonhold
-	cd web/contract && npm ci --no-audit --no-fund && npm test
+	cd web/contract && npm ci --no-audit --no-fund --loglevel=error && npm test
+
+release-schema: ## at a release: what later changes of the schema are compared with
+	cp schema.graphql web/contract/released/schema.graphql
 
 bench: ## measure ratios against baselines of the same run; writes BENCH.md
 	go run ./internal/bench
+
+bombs: ## measure what query bombs cost; writes docs/bombs.md
+	go test ./internal/server -run '^$$' -bench '^BenchmarkBombs$$' -benchtime 20x -args -bombs ../../docs/bombs.md
 
 SOAK ?= 1h
 soak: ## the long run: hammers the handle for an hour, directly and through PgBouncer; or make soak SOAK=10m

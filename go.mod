@@ -2,6 +2,9 @@ module github.com/commonhold/commonhold
 
 go 1.26.0
 
+// Packages of npm: some hold Go.
+ignore ./web/contract/node_modules
+
 tool (
 	github.com/99designs/gqlgen
 	github.com/sqlc-dev/sqlc/cmd/sqlc

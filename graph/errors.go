@@ -30,7 +30,7 @@ func userErrors(ctx context.Context, err error) ([]*fault.Error, error) {
 			return []*fault.Error{}, err
 		}
 		if codes := codesOf(graphql.GetFieldContext(ctx).Field.Definition); codes.ForName(string(coded.Code)) == nil {
-			return []*fault.Error{}, fmt.Errorf("%s met %s, which its enum does not declare: %s", graphql.GetFieldContext(ctx).Field.Name, coded.Code, coded)
+			return []*fault.Error{}, fmt.Errorf("%s met %s, which its enum does not declare: %s", graphql.GetFieldContext(ctx).Field.Name, coded.Code, coded.Error())
 		}
 		shown := &fault.Error{Message: coded.Message, Code: coded.Code}
 		if coded.Field != nil {

@@ -56,8 +56,8 @@ func New() (k *Keyring, text []byte, err error) {
 //
 // Errors: fault.Config; nothing of the input is in it.
 func Parse(text []byte) (*Keyring, error) {
-	refuse := func(reason string) (*Keyring, error) {
-		return nil, fault.New(fault.Config, "The key-encryption key must be 32 random bytes in base64, one key a line, the newest first. Make one with: openssl rand -base64 32").Because(errors.New(reason))
+	refuse := func(reason string) error {
+		return fault.New(fault.Config, "The key-encryption key must be 32 random bytes in base64, one key a line, the newest first. Make one with: openssl rand -base64 32").Because(errors.New(reason))
 	}
 	k := new(Keyring)
 	for line := range bytes.Lines(text) {
@@ -67,7 +67,7 @@ func Parse(text []byte) (*Keyring, error) {
 		}
 		secret, err := base64.StdEncoding.Strict().DecodeString(string(line))
 		if err != nil || len(secret) != keySize {
-			return refuse("a line is not 32 bytes in base64")
+			return nil, refuse("a line is not 32 bytes in base64")
 		}
 		next, err := newKey(secret)
 		if err != nil {
@@ -75,13 +75,13 @@ func Parse(text []byte) (*Keyring, error) {
 		}
 		for _, other := range k.keys {
 			if other.id == next.id {
-				return refuse("a key stands there twice")
+				return nil, refuse("a key stands there twice")
 			}
 		}
 		k.keys = append(k.keys, next)
 	}
 	if k.keys == nil {
-		return refuse("no key")
+		return nil, refuse("no key")
 	}
 	return k, nil
 }
@@ -107,7 +107,7 @@ func newKey(secret []byte) (key, error) {
 // purpose.
 func (k *Keyring) Seal(purpose string, secret []byte) []byte {
 	first := k.keys[0]
-	return first.aead.Seal(first.id[:], nil, secret, []byte(purpose))
+	return first.aead.Seal(first.id[:], nil, secret, []byte(purpose)) //nolint:gosec // the cipher makes a nonce of its own
 }
 
 // Open reads what Seal made, under whichever key it was.

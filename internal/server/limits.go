@@ -104,7 +104,7 @@ func (*limiter) MutateOperationContext(_ context.Context, op *graphql.OperationC
 	return nil
 }
 
-// standsAlone refuses a session's beginning or end work anything else: fifty
+// standsAlone refuses a session's beginning or end beside anything else: fifty
 // guesses of a password in one document, or work after the sign-out.
 func standsAlone(op *graphql.OperationContext) *fault.Error {
 	if op.Operation.Operation != ast.Mutation {

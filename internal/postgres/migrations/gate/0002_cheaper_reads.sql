@@ -6,9 +6,8 @@
 -- before. Once the door has been passed nobody can take that back: PostgreSQL
 -- refuses it after the first snapshot of a transaction.
 --
--- It stays VOLATILE. STABLE would run its query with the snapshot of the statement
--- that calls it, which measured no faster, and would tell the planner that a call
--- may be left out or made once for two.
+-- It stays VOLATILE. STABLE would tell the planner that a call may be left out or made
+-- once for two.
 -- +goose StatementBegin
 create or replace function enter_tenant(entered uuid, at_epoch bigint, read_only boolean) returns void
     language plpgsql security definer parallel unsafe

@@ -47,5 +47,7 @@ bombs: ## measure what query bombs cost; writes docs/bombs.md
 	go test ./internal/server -run '^$$' -bench '^BenchmarkBombs$$' -benchtime 20x -args -bombs ../../docs/bombs.md
 
 SOAK ?= 1h
-soak: ## the long run: hammers the handle for an hour, directly and through PgBouncer; or make soak SOAK=10m
+REQUESTS ?= 1000000
+soak: ## the long run: hammers the handle for an hour, directly and through PgBouncer, then asks a million random requests in two worlds; or make soak SOAK=10m REQUESTS=50000
 	COMMONHOLD_SOAK=$(SOAK) go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./internal/postgres
+	COMMONHOLD_REQUESTS=$(REQUESTS) go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./internal/isolation/twoworlds

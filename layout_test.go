@@ -21,7 +21,7 @@ var order = []string{
 	"graph/scalar", "graph/generated", "graph",
 	"web/graphiql", "internal/server", "cmd/commonhold",
 	// For tests and tools alone; nothing above may import them.
-	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench", "internal/coderules", "internal/isolation/textproof",
+	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench", "internal/coderules", "internal/isolation/textproof", "internal/isolation/twoworlds",
 }
 
 // reserved says which packages alone may import a library.

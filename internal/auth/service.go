@@ -137,7 +137,7 @@ func (s *Service) checkPassword(ctx context.Context, email, password string) (*c
 // begin makes a session and its first tokens in the caller's transaction.
 func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID) (*Session, error) {
 	session := id.NewSession()
-	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: time.Now().Add(sessionLifetime)})
+	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: s.tokens.now().Add(sessionLifetime)})
 	if err != nil {
 		return nil, err
 	}

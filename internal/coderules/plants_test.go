@@ -426,4 +426,19 @@ func (r *queryResolver) count(t tenant.ID) error {
 	return err
 }
 `},
+	{"internal/planted", `package planted
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/commonhold/commonhold/internal/id"
+)
+
+func Guessed() uuid.UUID {
+	id.SetSource(func() uuid.UUID { return uuid.Nil }) // breaks: id-source
+	return id.New()
+}
+
+var later = id.SetSource // breaks: id-source
+`},
 }

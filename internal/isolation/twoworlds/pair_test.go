@@ -1,0 +1,426 @@
+package twoworlds
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/commonhold/commonhold"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/tenant"
+)
+
+// pair is both worlds, and what runs in them.
+type pair struct {
+	t     testing.TB
+	seed  uint64
+	rng   *rand.Rand
+	now   time.Time
+	drawn uint64 // requests and whatever else drew
+	asked int    // requests that were compared
+
+	alone  *world // A
+	shared *world // A and B
+	a, b   *side
+
+	schema  *ast.Schema
+	cover   *coverage // of A
+	ofB     *coverage
+	origin  map[origin]int
+	hashing string
+	// progress is called between batches.
+	progress func()
+}
+
+var pairs atomic.Int32
+
+// plant is a fault that is put into both worlds.
+type plant struct {
+	sql     string                          // run by the superuser
+	rewrite func(statement string) string   // on the way to the database
+	wrap    func(testing.TB, *world, *pair) // around the server
+}
+
+func newPair(t testing.TB, seed uint64, planted plant) *pair {
+	t.Helper()
+	p := &pair{
+		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, a: newSide("a"), b: newSide("b"),
+		cover: newCoverage(), ofB: newCoverage(), origin: make(map[origin]int), progress: func() {},
+	}
+	var err error
+	if p.schema, err = gqlparser.LoadSchema(&ast.Source{Input: commonhold.Schema}); err != nil {
+		t.Fatal(err)
+	}
+	n := pairs.Add(1)
+	p.alone = newWorld(t, fmt.Sprintf("alone_%d", n), planted.rewrite)
+	p.shared = newWorld(t, fmt.Sprintf("shared_%d", n), planted.rewrite)
+	for _, w := range []*world{p.alone, p.shared} {
+		if planted.sql != "" {
+			if _, err := w.admin.Exec(context.Background(), planted.sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if planted.wrap != nil {
+			planted.wrap(t, w, p)
+		}
+	}
+	p.hashing = p.alone.hashing(t)
+	p.settle(p.a, p.alone, p.shared)
+	p.settle(p.b, p.shared)
+	return p
+}
+
+// settle registers a tenant with its people.
+func (p *pair) settle(s *side, worlds ...*world) {
+	p.t.Helper()
+	s.people = append(s.people, &person{email: "owner@" + s.name + ".example"})
+	p.step()
+	const register = `mutation($i: RegisterTenantInput!) { registerTenant(input: $i) { tenant { id } session { accessToken } userErrors { message } } }`
+	var made struct {
+		Data struct {
+			RegisterTenant struct {
+				Tenant  struct{ ID tenant.ID }
+				Session struct{ AccessToken string }
+			}
+		}
+	}
+	for _, w := range worlds {
+		w.draw(p.t, p.seed, p.drawn, p.now)
+		answered := w.send(p.t, &request{body: map[string]any{"query": register, "variables": map[string]any{"i": map[string]any{
+			"tenantName": "Tenant " + s.name, "slug": s.slug, "email": s.people[0].email, "password": s.password, "displayName": "Owner", "currencyCode": "EUR",
+		}}}})
+		if err := json.Unmarshal(answered.body, &made); err != nil || made.Data.RegisterTenant.Session.AccessToken == "" {
+			p.t.Fatalf("register a tenant: %s", answered.body)
+		}
+	}
+	s.tenant = made.Data.RegisterTenant.Tenant.ID
+	s.people[0].bearer = made.Data.RegisterTenant.Session.AccessToken
+	for _, role := range []auth.Role{auth.RoleAdmin, auth.RoleMember, auth.RoleViewer} {
+		someone := &person{email: strings.ToLower(string(role)) + "@" + s.name + ".example"}
+		p.step()
+		for _, w := range worlds {
+			w.draw(p.t, p.seed, p.drawn, p.now)
+			if _, err := w.auth.AddMember(context.Background(), s.tenant, someone.email, s.password, string(role), role); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		s.people = append(s.people, someone)
+	}
+}
+
+// step lets the clock go on and the next request draw anew.
+func (p *pair) step() {
+	p.drawn++
+	switch f := p.rng.Float64(); {
+	case f < 0.9:
+		p.now = p.now.Add(time.Duration(1+p.rng.IntN(50)) * time.Millisecond)
+	case f < 0.999:
+		p.now = p.now.Add(time.Duration(1+p.rng.IntN(5000)) * time.Millisecond)
+	default:
+		p.now = p.now.Add(5 * time.Hour) // keys expire, and tokens
+	}
+}
+
+// difference is what A saw of B.
+type difference struct {
+	what    string
+	request string
+	asked   int
+}
+
+func (d *difference) String() string { return d.what + "\n" + d.request }
+
+// both sends a request of A's to both worlds and compares the answers.
+func (p *pair) both(r *request, text string) (answer, *difference) {
+	p.step()
+	p.asked++
+	p.alone.draw(p.t, p.seed, p.drawn, p.now)
+	alone := p.alone.send(p.t, r)
+	p.shared.draw(p.t, p.seed, p.drawn, p.now)
+	shared := p.shared.send(p.t, r)
+	said := fmt.Sprintf("seed %d, request %d: key %q, X-Tenant-ID %q, accept %q, get %t\n%s", p.seed, p.asked, r.key, r.tenant, r.accept, r.get, text)
+	if alone.shown != shared.shown {
+		return alone, &difference{what: "the answers differ: " + firstDifference(alone.shown, shared.shown), request: said, asked: p.asked}
+	}
+	if repeated := repeatsID(alone.body); repeated != "" {
+		return alone, &difference{what: "a message names an id: " + repeated, request: said, asked: p.asked}
+	}
+	if strings.Contains(string(alone.body), `"code":"INTERNAL"`) {
+		return alone, &difference{what: "something went wrong in both: " + string(alone.body), request: said, asked: p.asked}
+	}
+	return alone, nil
+}
+
+func firstDifference(alone, shared string) string {
+	i := 0
+	for i < len(alone) && i < len(shared) && alone[i] == shared[i] {
+		i++
+	}
+	around := func(s string) string { return s[max(0, i-60):min(len(s), i+100)] }
+	return fmt.Sprintf("from byte %d on\n  A alone: …%s…\n  A and B: …%s…", i, around(alone), around(shared))
+}
+
+var (
+	messages = regexp.MustCompile(`"message":"((?:[^"\\]|\\.)*)"`)
+	anID     = regexp.MustCompile(`\b[a-z]+_[0-9a-hjkmnp-tv-z]{26}\b`)
+)
+
+// example is the id that messages show who sent none.
+const example = "prod_01h2xcejqtf2nbrexx3vqjhp41"
+
+// repeatsID finds an id in a message: what is said of a foreign id must not depend on
+// it, and an id is the one thing that does.
+func repeatsID(body []byte) string {
+	for _, message := range messages.FindAllSubmatch(body, -1) {
+		for _, id := range anID.FindAllString(string(message[1]), -1) {
+			if id != example {
+				return string(message[1])
+			}
+		}
+	}
+	return ""
+}
+
+// signIn begins a session of a person of A, in both worlds.
+func (p *pair) signIn(someone *person) *difference {
+	r := signInRequest(p.a, someone)
+	a, d := p.both(r, "signIn of "+someone.email)
+	if d == nil {
+		someone.bearer = p.tokenOf(a)
+	}
+	return d
+}
+
+func signInRequest(s *side, someone *person) *request {
+	return &request{body: map[string]any{
+		"query":     `mutation($i: SignInInput!) { signIn(input: $i) { session { accessToken refreshToken } userErrors { message } } }`,
+		"variables": map[string]any{"i": map[string]any{"tenant": s.slug, "email": someone.email, "password": s.password}},
+	}}
+}
+
+func (p *pair) tokenOf(a answer) string {
+	var in struct {
+		Data struct {
+			SignIn struct{ Session struct{ AccessToken string } }
+		}
+	}
+	if err := json.Unmarshal(a.body, &in); err != nil || in.Data.SignIn.Session.AccessToken == "" {
+		p.t.Fatalf("sign in again: %s", a.body)
+	}
+	return in.Data.SignIn.Session.AccessToken
+}
+
+func (p *pair) generator(me, other *side, someone *person, c *coverage, exclude map[string]string) *generator {
+	share := 0.3
+	if me == p.b { // it is there to have things
+		share = 0.75
+	}
+	return &generator{own: share, schema: p.schema, rng: p.rng, me: me, other: other, person: someone, cover: c, now: p.now, origin: p.origin, exclude: exclude}
+}
+
+// someone of a side: mostly its owner, sometimes nobody.
+func (p *pair) someone(s *side, nobody bool) *person {
+	switch f := p.rng.Float64(); {
+	case f < 0.75, s == p.b && f < 0.95:
+		return s.people[0]
+	case f < 0.97 || !nobody:
+		return s.people[1+p.rng.IntN(len(s.people)-1)]
+	}
+	return &person{}
+}
+
+// ask makes up an operation of A's and compares its answers.
+func (p *pair) ask() *difference {
+	someone := p.someone(p.a, true)
+	if r, ok := pick(p.rng, p.a.keyed); ok && p.rng.Float64() < 0.02 { // a retry, as its person or another
+		again := *r
+		if someone.bearer != "" {
+			again.bearer = someone.bearer
+		}
+		_, d := p.both(&again, "a retry")
+		return d
+	}
+	op := p.generator(p.a, p.b, someone, p.cover, nil).operation()
+	if _, errs := gqlparser.LoadQuery(p.schema, op.text); errs != nil {
+		p.t.Fatalf("seed %d, request %d: the operation that was made up is not valid: %v\n%s", p.seed, p.asked, errs, op.text)
+	}
+	bearer := someone.bearer
+	if op.root[0].name == "signOut" && bearer != "" { // in a session that nobody else needs
+		before := *someone
+		if d := p.signIn(&before); d != nil {
+			return d
+		}
+		bearer = before.bearer
+	}
+	r := p.request(op, p.a, p.b, bearer)
+	text := op.text + "\nvariables " + literalJSON(op.variables)
+	if op.kind == ast.Query && p.rng.Float64() < 0.2 { // B asks the same first, and the server may remember
+		theirs := *r
+		theirs.bearer = p.b.people[0].bearer
+		if theirs.bearer != "" {
+			p.shared.draw(p.t, p.seed^0xb, p.drawn, p.now)
+			p.shared.send(p.t, &theirs)
+		}
+	}
+	p.cover.tried(op)
+	answered, d := p.both(r, text)
+	if d != nil {
+		return d
+	}
+	cover := p.cover
+	if p.a.learn(op, answered, cover) && r.key != "" {
+		p.a.keys = remember(p.a.keys, r.key)
+		p.a.keyed = remember(p.a.keyed, r)
+	}
+	if answered.status == 401 && someone.email != "" {
+		return p.signIn(someone)
+	}
+	return nil
+}
+
+// request wraps an operation as clients do.
+func (p *pair) request(op *operation, me, other *side, bearer string) *request {
+	r := &request{bearer: bearer, body: map[string]any{"query": op.text, "variables": op.variables}}
+	chance := func(f float64) bool { return p.rng.Float64() < f }
+	switch {
+	case op.deferred && chance(0.8):
+		r.accept = "multipart/mixed; deferSpec=20220824, application/graphql-response+json"
+	case chance(0.5):
+		r.accept = "application/graphql-response+json"
+	}
+	r.get = op.kind == ast.Query && chance(0.1) && len(op.text) < 4000
+	if op.kind == ast.Query && chance(0.1) {
+		sum := sha256.Sum256([]byte(op.text))
+		r.body["extensions"] = map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hex.EncodeToString(sum[:])}}
+		if chance(0.3) {
+			delete(r.body, "query")
+		}
+	}
+	if op.kind == ast.Mutation && chance(0.25) {
+		theirs, some := pick(p.rng, other.keys)
+		mine, any := pick(p.rng, me.keys)
+		switch {
+		case some && chance(0.4):
+			r.key, op.foreign = theirs, true
+		case any && chance(0.2):
+			r.key = mine
+		default:
+			r.key = me.fresh("key")
+		}
+	}
+	if chance(0.15) {
+		switch {
+		case chance(0.5):
+			r.tenant = me.tenant.String()
+		default:
+			r.tenant, op.foreign = other.tenant.String(), true
+		}
+	}
+	return r
+}
+
+func literalJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// leftToA are root fields that B leaves alone: what they make is nobody's of the two.
+var leftToA = map[string]string{
+	"registerTenant": "makes a third tenant, and the two worlds are to differ by B alone",
+	"signOut":        "would end the session that B works in",
+	"refreshSession": "the same, when a token is used twice",
+}
+
+// act lets B do something, where it is.
+func (p *pair) act() {
+	someone := p.someone(p.b, false)
+	p.step()
+	if someone.bearer == "" || p.rng.Float64() < 0.02 {
+		p.shared.draw(p.t, p.seed, p.drawn, p.now)
+		someone.bearer = p.tokenOf(p.shared.send(p.t, signInRequest(p.b, someone)))
+		p.step()
+	}
+	op := p.generator(p.b, p.a, someone, p.ofB, leftToA).operation()
+	r := p.request(op, p.b, p.a, someone.bearer)
+	p.shared.draw(p.t, p.seed, p.drawn, p.now)
+	answered := p.shared.send(p.t, r)
+	p.ofB.tried(op)
+	if p.b.learn(op, answered, p.ofB) && r.key != "" {
+		p.b.keys = remember(p.b.keys, r.key)
+	}
+	if answered.status == 401 {
+		someone.bearer = ""
+	}
+}
+
+// batch lets B act, A ask, and compares all rows.
+func (p *pair) batch(acts, asks int) *difference {
+	for range acts {
+		p.act()
+	}
+	before, _ := p.shared.hash(p.t, p.hashing, p.b.tenant)
+	begin := p.asked
+	for p.asked < begin+asks {
+		if d := p.ask(); d != nil {
+			return d
+		}
+	}
+	after, ofAll := p.shared.hash(p.t, p.hashing, p.b.tenant)
+	_, alone := p.alone.hash(p.t, p.hashing, p.b.tenant)
+	at := fmt.Sprintf("seed %d, requests %d to %d", p.seed, begin+1, p.asked)
+	if table := differs(before, after); table != "" {
+		return &difference{what: "A changed rows of B in " + table, request: at, asked: p.asked}
+	}
+	if table := differs(alone, ofAll); table != "" {
+		return &difference{what: "the rows of " + table + " differ from those of the world without B", request: at, asked: p.asked}
+	}
+	return nil
+}
+
+func differs(one, other map[string]string) string {
+	tables := slices.Sorted(maps.Keys(one))
+	for _, table := range append(tables, slices.Sorted(maps.Keys(other))...) {
+		if one[table] != other[table] {
+			return table
+		}
+	}
+	return ""
+}
+
+const (
+	asksInBatch = 40
+	actsInBatch = 8
+)
+
+// run asks until A has asked n requests, and stops at the first difference.
+func (p *pair) run(n int) *difference {
+	for range 150 {
+		if p.asked > 0 {
+			break
+		}
+		p.act() // B has things before A comes
+	}
+	for p.asked < n {
+		if d := p.batch(actsInBatch, min(asksInBatch, n-p.asked)); d != nil {
+			return d
+		}
+		p.progress()
+	}
+	return nil
+}

@@ -1,0 +1,340 @@
+package twoworlds
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commonhold/commonhold/graph"
+	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/server"
+	"github.com/commonhold/commonhold/internal/tenant"
+)
+
+// world is a server of its own on a database of its own.
+type world struct {
+	db      *postgres.DB
+	auth    *auth.Service
+	handler http.Handler
+	admin   *pgx.Conn // whom no policy binds
+	at      time.Time // what the database's clock shows
+}
+
+const template = "two_worlds"
+
+// worldClock gives a database the clock of the test. A function of the same name
+// stands before PostgreSQL's own in the search path of the roles, so that the
+// statements of queries/ find it; what was bound when a table was made, its
+// defaults, is bound again.
+const worldClock = `
+	create schema chance;
+	create table chance.clock (at timestamptz not null);
+	insert into chance.clock values ('2030-01-01');
+	create function chance.now() returns timestamptz stable language sql as 'select at from chance.clock';
+	grant usage on schema chance to commonhold_app, commonhold_control;
+	grant select on chance.clock to commonhold_app, commonhold_control;
+	grant execute on function chance.now() to commonhold_app, commonhold_control;
+	do $$
+	declare
+		bound record;
+	begin
+		for bound in
+			select d.adrelid::regclass as of_table, a.attname
+			from pg_attrdef as d join pg_attribute as a on a.attrelid = d.adrelid and a.attnum = d.adnum
+			where pg_get_expr(d.adbin, d.adrelid) = 'now()' and a.attname <> 'tstamp'
+		loop
+			execute format('alter table %s alter column %I set default chance.now()', bound.of_table, bound.attname);
+		end loop;
+		for bound in
+			select s.setrole::regrole as who, substr(c, length('search_path=') + 1) as path
+			from pg_db_role_setting as s
+			join pg_database as d on d.oid = s.setdatabase and d.datname = current_database(), unnest(s.setconfig) as c
+			where c like 'search_path=%'
+		loop
+			execute format('alter role %s in database %I set search_path = chance, pg_catalog, %s', bound.who, current_database(), bound.path);
+		end loop;
+	end $$`
+
+var makeTemplate = sync.OnceValue(func() error {
+	ctx := context.Background()
+	if err := postgres.CreateDatabase(ctx, adminURL("postgres"), template); err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, adminURL(template), nil); err != nil {
+		return err
+	}
+	admin, err := pgx.Connect(ctx, adminURL(template))
+	if err != nil {
+		return err
+	}
+	defer admin.Close(ctx)
+	_, err = admin.Exec(ctx, worldClock)
+	return err
+})
+
+// adminURL is set by newWorld: the test server starts with the first test.
+var adminURL func(database string) string
+
+// cloneSettings gives a new database what belongs to a database and not into it.
+const cloneSettings = `
+	insert into pg_db_role_setting (setdatabase, setrole, setconfig)
+	select new.oid, s.setrole, s.setconfig
+	from pg_db_role_setting as s
+	join pg_database as old on old.oid = s.setdatabase and old.datname = $1
+	join pg_database as new on new.datname = $2`
+
+// newWorld makes an empty world. through is given the text of every statement on
+// its way to the database, and may change it; nil changes none.
+func newWorld(t testing.TB, name string, through func(string) string) *world {
+	t.Helper()
+	ctx := context.Background()
+	adminURL = func(database string) string { return pgtest.ServerURL(t, "postgres", database) }
+	if err := makeTemplate(); err != nil {
+		t.Fatalf("make the template of both worlds: %v", err)
+	}
+	root, err := pgx.Connect(ctx, adminURL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close(ctx)
+	if _, err := root.Exec(ctx, fmt.Sprintf("create database %s template %s", name, template)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Exec(ctx, cloneSettings, template, name); err != nil {
+		t.Fatal(err)
+	}
+	dsn := func(role string) string { return pgtest.ServerURL(t, role, name) }
+	if through != nil {
+		dsn = rewriting(t, dsn, through)
+	}
+	w := &world{}
+	if w.admin, err = pgx.Connect(ctx, adminURL(name)); err != nil {
+		t.Fatal(err)
+	}
+	w.db, err = postgres.Open(ctx, postgres.Config{AppURL: dsn("commonhold_app"), ControlURL: dsn("commonhold_control"), MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.db.Close()
+		_ = w.admin.Close(ctx)
+		if root, err := pgx.Connect(ctx, adminURL("postgres")); err == nil { // else the server goes with it
+			_, _ = root.Exec(ctx, fmt.Sprintf("drop database %s with (force)", name))
+			_ = root.Close(ctx)
+		}
+	})
+	registry := control.NewRegistry(w.db)
+	tokens, err := auth.NewTokens("http://tests.example", "commonhold", 0, chance.time, signingKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.auth = auth.NewService(w.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()))
+	w.handler = server.New(server.Config{
+		DB: w.db, Resolver: &graph.Resolver{DB: w.db, Auth: w.auth, LoaderWait: 100 * time.Microsecond},
+		Limits: server.DefaultLimits(), Introspection: true, Version: "test",
+	})
+	return w
+}
+
+// signingKey is the same in every run, so that a seed gives the same tokens.
+func signingKey(t testing.TB) auth.SigningKey {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := auth.ParseSigningKey(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// draw lets the process draw for the nth request of a world.
+func (w *world) draw(t testing.TB, seed, n uint64, now time.Time) {
+	t.Helper()
+	chance.set(seed, n, now)
+	if w.at.Equal(now) {
+		return
+	}
+	if _, err := w.admin.Exec(context.Background(), "update chance.clock set at = $1", now); err != nil {
+		t.Fatal(err)
+	}
+	w.at = now
+}
+
+// request is what goes to both worlds.
+type request struct {
+	get    bool
+	accept string
+	bearer string
+	key    string // Idempotency-Key
+	tenant string // X-Tenant-ID
+	body   map[string]any
+}
+
+// answer is what a caller sees.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	shown  string // all of it, to be compared
+}
+
+func (w *world) send(t testing.TB, r *request) answer {
+	t.Helper()
+	body, err := json.Marshal(r.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
+	if r.get {
+		query := url.Values{}
+		for name, value := range r.body {
+			text, whole := value.(string)
+			if !whole {
+				encoded, err := json.Marshal(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = string(encoded)
+			}
+			query.Set(name, text)
+		}
+		asked = httptest.NewRequest(http.MethodGet, "/graphql?"+query.Encode(), nil)
+	}
+	for name, value := range map[string]string{"Accept": r.accept, "Idempotency-Key": r.key, "X-Tenant-ID": r.tenant} {
+		if value != "" {
+			asked.Header.Set(name, value)
+		}
+	}
+	if !r.get {
+		asked.Header.Set("Content-Type", "application/json")
+	}
+	if r.bearer != "" {
+		asked.Header.Set("Authorization", "Bearer "+r.bearer)
+	}
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, asked)
+	a := answer{status: recorder.Code, header: recorder.Header(), body: recorder.Body.Bytes()}
+	var b strings.Builder
+	fmt.Fprintln(&b, a.status)
+	_ = a.header.Write(&b)
+	b.Write(byPath(a.body))
+	a.shown = b.String()
+	return a
+}
+
+// byPath puts the errors of an answer in order: fields fail at once, and which is
+// noted first is not the tenant's doing.
+func byPath(body []byte) []byte {
+	var whole map[string]json.RawMessage
+	var errs []json.RawMessage
+	if json.Unmarshal(body, &whole) != nil || json.Unmarshal(whole["errors"], &errs) != nil || len(errs) < 2 {
+		return body
+	}
+	slices.SortFunc(errs, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "errors %s\n", errs)
+	for _, name := range slices.Sorted(maps.Keys(whole)) {
+		if name != "errors" {
+			fmt.Fprintf(&b, "%s %s\n", name, whole[name])
+		}
+	}
+	return b.Bytes()
+}
+
+// belongs says whose rows they are in the tables that have no tenant_id. $1 is a
+// tenant. A new table of the platform gets its line, or the test says so.
+var belongs = map[string]string{
+	"control.plans":            "false",
+	"control.tenants":          "id = $1",
+	"control.users":            "id in (select user_id from control.memberships where tenant_id = $1)",
+	"control.user_credentials": "user_id in (select user_id from control.memberships where tenant_id = $1)",
+	"control.refresh_tokens":   "session_id in (select id from control.sessions where tenant_id = $1)",
+}
+
+// hashing makes the statement that hashes all tables: for each, the rows of tenant
+// $1 and those of everybody else. Which tables there are the catalog says. The
+// number of a transaction is left out: it counts what the server did.
+func (w *world) hashing(t testing.TB) string {
+	t.Helper()
+	rows, err := w.admin.Query(context.Background(), `
+		select n.nspname || '.' || c.relname as name,
+		       bool_or(a.attname = 'tenant_id') as scoped,
+		       coalesce(array_agg(a.attname::text) filter (where a.atttypid = 'xid8'::regtype), '{}') as xids
+		from pg_class as c
+		join pg_namespace as n on n.oid = c.relnamespace
+		join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+		where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('control', 'gate', 'shared') and c.relname <> 'goose_db_version'
+		group by 1 order by 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	var name string
+	var scoped bool
+	var xids []string
+	_, err = pgx.ForEachRow(rows, []any{&name, &scoped, &xids}, func() error {
+		of := "tenant_id = $1"
+		if !scoped {
+			if of = belongs[name]; of == "" {
+				return fmt.Errorf("%s has no tenant_id: say in belongs whose rows they are", name)
+			}
+		}
+		parts = append(parts, fmt.Sprintf(`
+			select '%s' as name, %s as is_theirs, md5(string_agg(row, '' order by row)) || ' of ' || count(*) as hash
+			from (select md5((to_jsonb(r) - '{%s}'::text[])::text) as row, %s from %s as r) as hashed (row, is_theirs) group by 2`,
+			name, "is_theirs", strings.Join(xids, ","), of, name))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) < 15 {
+		t.Fatalf("the catalog named only %d tables", len(parts))
+	}
+	return strings.Join(parts, " union all ")
+}
+
+// hash is the hash of each table's rows: those of a tenant, and all others.
+func (w *world) hash(t testing.TB, hashing string, of tenant.ID) (theirs, others map[string]string) {
+	t.Helper()
+	rows, err := w.admin.Query(context.Background(), hashing, of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, others = make(map[string]string), make(map[string]string)
+	var name, hash string
+	var isTheirs bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &isTheirs, &hash}, func() error {
+		if isTheirs {
+			theirs[name] = hash
+		} else {
+			others[name] = hash
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return theirs, others
+}

@@ -311,7 +311,7 @@ func (s *selection) coordinateOf(argument string) string {
 
 // appetite is how likely something is given that may be left out.
 func (g *generator) appetite(coordinate string) float64 {
-	if g.cover.least(coordinate) < 5 {
+	if g.cover.least(coordinate) < 5 || strings.HasSuffix(coordinate, "(after:)") || strings.HasSuffix(coordinate, "(before:)") {
 		return 0.6
 	}
 	return 0.3

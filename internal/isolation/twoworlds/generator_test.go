@@ -122,7 +122,7 @@ func (g *generator) operation() *operation {
 	switch p := g.rng.Float64(); {
 	case p < g.own:
 		g.mode = allOwn
-	case p < g.own+0.2:
+	case p < g.own+0.15:
 		g.mode = oneForeign
 	default:
 		g.mode = mixed
@@ -457,9 +457,9 @@ func (v *values) input(of *ast.Definition, belongs string) map[string]any {
 func (g *generator) choose(coordinate string, mine, theirs, nobodys func() string) (string, origin) {
 	from := own
 	switch p := g.rng.Float64(); {
-	case g.mode == oneForeign && !g.op.foreign && p < 0.7, g.mode == mixed && (p < 0.6 || g.cover.given[coordinate] == 0):
+	case g.mode == oneForeign && !g.op.foreign && p < 0.8, g.mode == mixed && (p < 0.75 || g.cover.given[coordinate] == 0):
 		from = foreign
-	case g.mode == mixed && p < 0.75:
+	case g.mode == mixed && p < 0.93:
 		from = junk
 	}
 	value := ""

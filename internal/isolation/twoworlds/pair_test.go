@@ -224,7 +224,7 @@ func (p *pair) tokenOf(a answer) string {
 }
 
 func (p *pair) generator(me, other *side, someone *person, c *coverage, exclude map[string]string) *generator {
-	share := 0.3
+	share := 0.33
 	if me == p.b { // it is there to have things
 		share = 0.75
 	}

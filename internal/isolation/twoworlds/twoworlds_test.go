@@ -27,8 +27,9 @@ func TestTwoWorlds(t *testing.T) {
 		if len(missing) == 0 || most == 0 {
 			break
 		}
+		t.Logf("after %d requests there is left: %s", wanted, strings.Join(missing, ", "))
 		if wanted >= most {
-			t.Fatalf("after %d requests:\n%s", wanted, strings.Join(missing, "\n"))
+			t.Fatal("too much was never asked")
 		}
 	}
 	took := time.Since(begin)

@@ -238,13 +238,44 @@ func (w *world) send(t testing.TB, r *request) answer {
 	var b strings.Builder
 	fmt.Fprintln(&b, a.status)
 	_ = a.header.Write(&b)
-	b.Write(byPath(a.body))
+	b.Write(inOrder(a.header, a.body))
 	a.shown = b.String()
 	return a
 }
 
-// byPath puts the errors of an answer in order: fields fail at once, and which is
-// noted first is not the tenant's doing.
+// inOrder puts an answer in an order of its own. Fields fail side by side, and the
+// parts of a deferred answer come as they are ready, several in one or each alone:
+// which was first is not the tenant's doing. What is in them is compared to the byte.
+func inOrder(header http.Header, body []byte) []byte {
+	if !strings.HasPrefix(header.Get("Content-Type"), "multipart/") {
+		return byPath(body)
+	}
+	var first []byte
+	var later []string
+	for _, part := range bytes.Split(body, []byte("\r\n---")) {
+		_, text, _ := bytes.Cut(part, []byte("\r\n\r\n"))
+		var chunk struct {
+			Incremental []json.RawMessage
+			Extensions  json.RawMessage
+		}
+		switch {
+		case json.Unmarshal(text, &chunk) != nil: // what stands before the first and behind the last
+			continue
+		case first == nil:
+			first = byPath(text)
+			continue
+		}
+		for _, one := range chunk.Incremental {
+			later = append(later, string(byPath(one)))
+		}
+		later = append(later, string(chunk.Extensions))
+	}
+	slices.Sort(later)
+	// Empty ones are of parts that held something else.
+	return append(first, strings.Join(slices.Compact(later), "\n")...)
+}
+
+// byPath puts the errors of an answer in order.
 func byPath(body []byte) []byte {
 	var whole map[string]json.RawMessage
 	var errs []json.RawMessage

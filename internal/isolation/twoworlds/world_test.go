@@ -255,7 +255,7 @@ func inOrder(header http.Header, body []byte) []byte {
 	for _, part := range bytes.Split(body, []byte("\r\n---")) {
 		_, text, _ := bytes.Cut(part, []byte("\r\n\r\n"))
 		var chunk struct {
-			Incremental []json.RawMessage
+			Incremental []map[string]json.RawMessage
 			Extensions  json.RawMessage
 		}
 		switch {
@@ -266,7 +266,9 @@ func inOrder(header http.Header, body []byte) []byte {
 			continue
 		}
 		for _, one := range chunk.Incremental {
-			later = append(later, string(byPath(one)))
+			later = append(later, string(one["extensions"])) // the cost, with whichever came last
+			delete(one, "extensions")
+			later = append(later, string(members(one)))
 		}
 		later = append(later, string(chunk.Extensions))
 	}
@@ -278,10 +280,16 @@ func inOrder(header http.Header, body []byte) []byte {
 // byPath puts the errors of an answer in order.
 func byPath(body []byte) []byte {
 	var whole map[string]json.RawMessage
-	var errs []json.RawMessage
-	if json.Unmarshal(body, &whole) != nil || json.Unmarshal(whole["errors"], &errs) != nil || len(errs) < 2 {
+	if json.Unmarshal(body, &whole) != nil || whole["errors"] == nil {
 		return body
 	}
+	return members(whole)
+}
+
+// members writes an object with its errors in order.
+func members(whole map[string]json.RawMessage) []byte {
+	var errs []json.RawMessage
+	_ = json.Unmarshal(whole["errors"], &errs)
 	slices.SortFunc(errs, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "errors %s\n", errs)

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,32 +55,66 @@ type plant struct {
 	wrap    func(testing.TB, *world, *pair) // around the server
 }
 
+// beginning is where every pair begins: A has just registered, and B has worked for a
+// while. It is made once and copied.
+var beginning struct {
+	once sync.Once
+	pair *pair
+}
+
+// actsBefore is how much B does before A comes.
+const actsBefore = 400
+
+func begin(t testing.TB) *pair {
+	t.Helper()
+	beginning.once.Do(func() {
+		p := &pair{
+			t: t, rng: rand.New(rand.NewPCG(1, 1)), now: epoch, a: newSide("a"), b: newSide("b"),
+			ofB: newCoverage(), origin: make(map[origin]int),
+		}
+		var err error
+		if p.schema, err = gqlparser.LoadSchema(&ast.Source{Input: commonhold.Schema}); err != nil {
+			t.Fatal(err)
+		}
+		p.alone, p.shared = newWorld(t, "alone", template, nil), newWorld(t, "shared", template, nil)
+		p.hashing = p.alone.hashing(t)
+		p.settle(p.a, p.alone, p.shared)
+		p.settle(p.b, p.shared)
+		for range actsBefore {
+			p.act()
+		}
+		p.alone.close() // nobody may be connected to what is copied
+		p.shared.close()
+		beginning.pair = p
+	})
+	if beginning.pair == nil {
+		t.Fatal("the worlds could not be made; an earlier test says why")
+	}
+	return beginning.pair
+}
+
 func newPair(t testing.TB, seed uint64, planted plant) *pair {
 	t.Helper()
+	b := begin(t)
 	p := &pair{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, a: newSide("a"), b: newSide("b"),
-		cover: newCoverage(), ofB: newCoverage(), origin: make(map[origin]int), progress: func() {},
-	}
-	var err error
-	if p.schema, err = gqlparser.LoadSchema(&ast.Source{Input: commonhold.Schema}); err != nil {
-		t.Fatal(err)
+		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 2)), now: b.now, drawn: b.drawn, a: b.a.clone(), b: b.b.clone(),
+		schema: b.schema, hashing: b.hashing, cover: newCoverage(), ofB: newCoverage(), origin: make(map[origin]int), progress: func() {},
 	}
 	n := pairs.Add(1)
-	p.alone = newWorld(t, fmt.Sprintf("alone_%d", n), planted.rewrite)
-	p.shared = newWorld(t, fmt.Sprintf("shared_%d", n), planted.rewrite)
-	for _, w := range []*world{p.alone, p.shared} {
+	for into, from := range map[**world]string{&p.alone: "alone", &p.shared: "shared"} {
+		name := fmt.Sprintf("%s_%d", from, n)
+		w := newWorld(t, name, from, planted.rewrite)
+		t.Cleanup(func() { w.close(); drop(t, name) })
 		if planted.sql != "" {
 			if _, err := w.admin.Exec(context.Background(), planted.sql); err != nil {
 				t.Fatal(err)
 			}
 		}
+		*into = w
 		if planted.wrap != nil {
 			planted.wrap(t, w, p)
 		}
 	}
-	p.hashing = p.alone.hashing(t)
-	p.settle(p.a, p.alone, p.shared)
-	p.settle(p.b, p.shared)
 	return p
 }
 
@@ -410,12 +445,6 @@ const (
 
 // run asks until A has asked n requests, and stops at the first difference.
 func (p *pair) run(n int) *difference {
-	for range 150 {
-		if p.asked > 0 {
-			break
-		}
-		p.act() // B has things before A comes
-	}
 	for p.asked < n {
 		if d := p.batch(actsInBatch, min(asksInBatch, n-p.asked)); d != nil {
 			return d

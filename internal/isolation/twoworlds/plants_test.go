@@ -37,9 +37,9 @@ var planted = []struct {
 		sql: open("categories"), rewrite: withoutTenant("DeleteCategory", "GetCategory"),
 	}},
 	{"OR precedence", plant{
-		sql: open("orders"),
-		rewrite: replaced("and ($6::text is null or status = $6::text)", "and $6::text is null or status = $6::text",
-			"ListOrdersAsc", "ListOrdersDesc"),
+		sql: open("orders") + ";" + open("events"),
+		rewrite: rewritten(func(s string) string { return optional.ReplaceAllString(s, "and $1") },
+			"ListOrdersAsc", "ListOrdersDesc", "CountOrders", "ListEventsAsc", "ListEventsDesc", "CountEvents"),
 	}},
 	{"loader not closed over the tenant", plant{
 		sql: open("customers"), rewrite: withoutTenant("ListCustomersByIDs"),
@@ -57,10 +57,14 @@ var planted = []struct {
 	{"foreign key without the tenant", plant{
 		sql: `create unique index on shared.categories (id);
 			alter table shared.products drop constraint products_category_id_fkey,
-				add constraint products_category_id_fkey foreign key (category_id) references shared.categories (id)`,
+				add constraint products_category_id_fkey foreign key (category_id) references shared.categories (id);
+			create unique index on shared.customers (id);
+			alter table shared.orders drop constraint orders_customer_id_fkey,
+				add constraint orders_customer_id_fkey foreign key (customer_id) references shared.customers (id)`,
 	}},
 	{"sequence shared by tenants", plant{
-		sql: `create sequence chance.numbers; grant usage on sequence chance.numbers to commonhold_app`,
+		sql: `create sequence chance.numbers; grant usage on sequence chance.numbers to commonhold_app;
+			select setval('chance.numbers', 1 + count(number)) from shared.orders`,
 		rewrite: func(statement string) string {
 			if !strings.HasPrefix(statement, "-- name: NextOrderNumber ") {
 				return statement
@@ -69,11 +73,11 @@ var planted = []struct {
 		},
 	}},
 	{"cursor of another tenant", plant{ // taken for good where any row is found by it
-		sql: open("products") + ";" + open("orders") + ";" + open("customers"),
+		sql: open("products") + ";" + open("orders") + ";" + open("customers") + ";" + open("events"),
 		rewrite: rewritten(func(s string) string {
 			of := fromTable.FindStringSubmatch(s)[1]
 			return upperBound.ReplaceAllString(s, `$0 and ($1 = 'ffffffff-ffff-ffff-ffff-ffffffffffff' or exists (select from `+of+` as known where known.id = $1))`)
-		}, "ListNewestProducts", "ListNewestOrders", "ListCustomersDesc"),
+		}, "ListNewestProducts", "ListNewestOrders", "ListCustomersDesc", "ListEventsDesc"),
 	}},
 	{"idempotency key shared by tenants", plant{
 		sql: open("idempotency_keys"),
@@ -150,7 +154,8 @@ func replaced(old, with string, names ...string) func(string) string {
 
 var (
 	fromTable  = regexp.MustCompile(`from (\w+)`)
-	upperBound = regexp.MustCompile(`\(created_at, id\) < \(\$\d+::timestamptz, (\$\d+)::uuid\)`)
+	optional   = regexp.MustCompile(`and \((\$\d+::text is null or \w+ = \$\d+::text)\)`)
+	upperBound = regexp.MustCompile(`\(\w+_at, id\) < \(\$\d+::timestamptz, (\$\d+)::uuid\)`)
 )
 
 var byTenant = regexp.MustCompile(`\b(\w+\.)?tenant_id = (\$\d+)`)

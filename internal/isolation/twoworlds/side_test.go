@@ -3,7 +3,9 @@ package twoworlds
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -38,6 +40,25 @@ func newSide(name string) *side {
 		ids: make(map[string][]string), versions: make(map[string]int),
 		cursors: make(map[string][]string), texts: make(map[string][]string),
 	}
+}
+
+// clone is the side with a memory of its own.
+func (s *side) clone() *side {
+	c := *s
+	c.ids, c.cursors, c.texts, c.versions = cloned(s.ids), cloned(s.cursors), cloned(s.texts), maps.Clone(s.versions)
+	c.keys, c.keyed, c.people = slices.Clone(s.keys), slices.Clone(s.keyed), nil
+	for _, someone := range s.people {
+		c.people = append(c.people, new(*someone))
+	}
+	return &c
+}
+
+func cloned(known map[string][]string) map[string][]string {
+	c := make(map[string][]string, len(known))
+	for of, values := range known {
+		c[of] = slices.Clone(values)
+	}
+	return c
 }
 
 // kept is how many of a kind are remembered, the newest.

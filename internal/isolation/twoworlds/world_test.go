@@ -101,9 +101,10 @@ const cloneSettings = `
 	join pg_database as old on old.oid = s.setdatabase and old.datname = $1
 	join pg_database as new on new.datname = $2`
 
-// newWorld makes an empty world. through is given the text of every statement on
-// its way to the database, and may change it; nil changes none.
-func newWorld(t testing.TB, name string, through func(string) string) *world {
+// newWorld makes a world from another one, which nobody may be connected to. through is
+// given the text of every statement on its way to the database, and may change it; nil
+// changes none.
+func newWorld(t testing.TB, name, from string, through func(string) string) *world {
 	t.Helper()
 	ctx := context.Background()
 	adminURL = func(database string) string { return pgtest.ServerURL(t, "postgres", database) }
@@ -115,10 +116,10 @@ func newWorld(t testing.TB, name string, through func(string) string) *world {
 		t.Fatal(err)
 	}
 	defer root.Close(ctx)
-	if _, err := root.Exec(ctx, fmt.Sprintf("create database %s template %s", name, template)); err != nil {
+	if _, err := root.Exec(ctx, fmt.Sprintf("create database %s template %s", name, from)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := root.Exec(ctx, cloneSettings, template, name); err != nil {
+	if _, err := root.Exec(ctx, cloneSettings, from, name); err != nil {
 		t.Fatal(err)
 	}
 	dsn := func(role string) string { return pgtest.ServerURL(t, role, name) }
@@ -133,14 +134,6 @@ func newWorld(t testing.TB, name string, through func(string) string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		w.db.Close()
-		_ = w.admin.Close(ctx)
-		if root, err := pgx.Connect(ctx, adminURL("postgres")); err == nil { // else the server goes with it
-			_, _ = root.Exec(ctx, fmt.Sprintf("drop database %s with (force)", name))
-			_ = root.Close(ctx)
-		}
-	})
 	registry := control.NewRegistry(w.db)
 	tokens, err := auth.NewTokens("http://tests.example", "commonhold", 0, chance.time, signingKey(t))
 	if err != nil {
@@ -152,6 +145,24 @@ func newWorld(t testing.TB, name string, through func(string) string) *world {
 		Limits: server.DefaultLimits(), Introspection: true, Version: "test",
 	})
 	return w
+}
+
+func (w *world) close() {
+	w.db.Close()
+	_ = w.admin.Close(context.Background())
+}
+
+// drop removes a world whose test is over.
+func drop(t testing.TB, name string) {
+	root, err := pgx.Connect(context.Background(), adminURL("postgres"))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer root.Close(context.Background())
+	if _, err := root.Exec(context.Background(), fmt.Sprintf("drop database %s with (force)", name)); err != nil {
+		t.Error(err)
+	}
 }
 
 // signingKey is the same in every run, so that a seed gives the same tokens.

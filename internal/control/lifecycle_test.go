@@ -12,6 +12,7 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
@@ -182,6 +183,42 @@ func TestSuspendAndResume(t *testing.T) {
 		if _, err := move(ctx, w.Tenant.Slug); !fault.Is(err, fault.Conflict) {
 			t.Errorf("%s of a tenant that is ending: %v", name, err)
 		}
+	}
+}
+
+// What the registry tells ages; where a tenant lives does not, because the door knows
+// better. That a tenant is not served is told, so it ages too.
+func TestAddressesDoNotAge(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	read := func() (trips int64, err error) {
+		ctx, counter := postgres.WithCounter(context.Background())
+		_, err = w.DB.Home(w.Tenant.ID).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: w.Tenant.ID})
+		return counter.RoundTrips(), err
+	}
+	if _, err := read(); err != nil {
+		t.Fatal(err)
+	}
+	w.Registry.SetAge(0)
+	if trips, err := read(); err != nil || trips != 1 {
+		t.Errorf("an old address: %v, %d round trips, want 1", err, trips)
+	}
+	ctx, counter := postgres.WithCounter(context.Background())
+	if _, err := w.Registry.Open(ctx, w.Tenant.ID); err != nil || counter.Statements() != 1 {
+		t.Errorf("an old tenant: %v, %d statements, want 1", err, counter.Statements())
+	}
+	elsewhere := pgtest.Open(t, 2)
+	if _, err := elsewhere.Registry.Suspend(context.Background(), w.Tenant.Slug); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(); !fault.Is(err, fault.TenantSuspended) {
+		t.Errorf("suspended elsewhere: %v, want %s", err, fault.TenantSuspended)
+	}
+	if _, err := elsewhere.Registry.Resume(context.Background(), w.Tenant.Slug); err != nil {
+		t.Fatal(err)
+	}
+	if trips, err := read(); err != nil || trips != 2 {
+		t.Errorf("resumed elsewhere: %v, %d round trips, want 2", err, trips)
 	}
 }
 

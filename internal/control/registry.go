@@ -14,30 +14,31 @@ import (
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-// What the registry keeps: at most this many tenants, each for at most this long.
-// A stale entry cannot open a door, it only costs one refused round trip.
+// What the registry keeps: at most this many tenants. What it tells of one is at most
+// registryAge old. Where one lives may be older: a stale address cannot open a door, it
+// only costs one refused round trip, while asking again for thousands of tenants four
+// times a minute would cost every one of them.
 const (
 	registrySize = 10_000
-	registryTTL  = 15 * time.Second
+	registryAge  = 15 * time.Second
 )
 
 // Registry finds tenants by id, from memory where it can.
 type Registry struct {
 	db    *postgres.DB
 	cache *otter.Cache[tenant.ID, entry]
+	age   time.Duration
 }
 
 type entry struct {
 	tenant    *tenant.Tenant
 	placement postgres.Placement
+	read      time.Time
 }
 
 // NewRegistry makes the registry of db and lets db's handles find tenants by it.
 func NewRegistry(db *postgres.DB) *Registry {
-	r := &Registry{db: db, cache: otter.Must(&otter.Options[tenant.ID, entry]{
-		MaximumSize:      registrySize,
-		ExpiryCalculator: otter.ExpiryWriting[tenant.ID, entry](registryTTL),
-	})}
+	r := &Registry{db: db, age: registryAge, cache: otter.Must(&otter.Options[tenant.ID, entry]{MaximumSize: registrySize})}
 	db.SetLocate(r.locate)
 	return r
 }
@@ -46,7 +47,7 @@ func NewRegistry(db *postgres.DB) *Registry {
 //
 // Errors: fault.NotFound.
 func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
-	e, err := r.find(ctx, id, false)
+	e, err := r.find(ctx, id)
 	return e.tenant, err
 }
 
@@ -54,7 +55,7 @@ func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, er
 //
 // Errors: fault.NotFound; fault.TenantSuspended for one that is not ACTIVE.
 func (r *Registry) Open(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
-	e, err := r.find(ctx, id, false)
+	e, err := r.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -74,20 +75,34 @@ func Serving(t *tenant.Tenant) error {
 // Forget drops what is remembered of a tenant.
 func (r *Registry) Forget(id tenant.ID) { r.cache.Invalidate(id) }
 
+// locate is how the handles find a tenant. An old entry of one that is served will do:
+// the door knows better, and then asks with fresh.
 func (r *Registry) locate(ctx context.Context, id tenant.ID, fresh bool) (postgres.Placement, error) {
-	e, err := r.find(ctx, id, fresh)
+	if !fresh {
+		if e, ok := r.cache.GetIfPresent(id); ok && Serving(e.tenant) == nil {
+			return e.placement, nil
+		}
+	}
+	load := r.find
+	if fresh {
+		load = r.load
+	}
+	e, err := load(ctx, id)
 	if err != nil {
 		return postgres.Placement{}, err
 	}
 	return e.placement, Serving(e.tenant)
 }
 
-func (r *Registry) find(ctx context.Context, id tenant.ID, fresh bool) (entry, error) {
-	if !fresh {
-		if e, ok := r.cache.GetIfPresent(id); ok {
-			return e, nil
-		}
+func (r *Registry) find(ctx context.Context, id tenant.ID) (entry, error) {
+	if e, ok := r.cache.GetIfPresent(id); ok && time.Since(e.read) < r.age {
+		return e, nil
 	}
+	return r.load(ctx, id)
+}
+
+func (r *Registry) load(ctx context.Context, id tenant.ID) (entry, error) {
+	read := time.Now() // before the database looks
 	row, err := r.db.Control().GetTenant(ctx, controlsql.GetTenantParams{ID: id})
 	if err != nil {
 		r.cache.Invalidate(id)
@@ -96,7 +111,7 @@ func (r *Registry) find(ctx context.Context, id tenant.ID, fresh bool) (entry, e
 		}
 		return entry{}, err
 	}
-	e := entry{tenant: FromRow(&row.Tenant), placement: postgres.Placement{
+	e := entry{tenant: FromRow(&row.Tenant), read: read, placement: postgres.Placement{
 		Isolation: row.Placement.Isolation,
 		Cluster:   row.Placement.ClusterName,
 		Epoch:     row.Placement.Epoch,

@@ -23,14 +23,16 @@ import (
 func newGraphQL(c Config) http.Handler {
 	srv := handler.New(graph.NewSchema(c.Resolver))
 	prices := &pricing{limit: c.Limits.Cost}
-	srv.AddTransport(transport{db: c.DB, documents: newDocuments(c.Trusted), pricing: prices})
+	variables := &strictVariables{}
+	srv.AddTransport(transport{db: c.DB, documents: newDocuments(c.Trusted), variables: variables, pricing: prices})
 	srv.SetQueryCache(newDocumentCache[*ast.QueryDocument]())
 	srv.SetParserTokenLimit(c.Limits.Tokens)
+	srv.SetValidationRulesFn(validationRules)
 	if !c.Introspection {
 		srv.SetDisableSuggestion(true)
 		srv.SetValidationRulesFn(withoutSuggestions)
 	}
-	srv.Use(&strictVariables{})
+	srv.Use(variables)
 	srv.Use(newLimiter(c.Limits))
 	srv.Use(prices)
 	if c.Introspection {
@@ -48,12 +50,21 @@ func newGraphQL(c Config) http.Handler {
 	return srv
 }
 
+// validationRules are gqlparser's, and one for what it leaves to the fields. Which of
+// several names of types are near to a misspelt one it says in another order each
+// time, so that is not said.
+func validationRules() *rules.Rules {
+	all := rules.NewDefaultRules()
+	all.ReplaceRule(rules.KnownTypeNamesRule.Name, rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
+	all.AddRule("StrictLiterals", strictLiterals)
+	return all
+}
+
 // withoutSuggestions are the rules whose messages name nothing of the schema that
 // the document did not. gqlgen exchanges two of them itself, and forgets these.
 func withoutSuggestions() *rules.Rules {
-	all := rules.NewDefaultRules()
+	all := validationRules()
 	all.ReplaceRule(rules.KnownArgumentNamesRule.Name, rules.KnownArgumentNamesRuleWithoutSuggestions.RuleFunc)
-	all.ReplaceRule(rules.KnownTypeNamesRule.Name, rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
 	all.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
 	return all
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
-	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
@@ -71,7 +70,7 @@ func (l Limits) problem(schema *ast.Schema, document string) string {
 	if len(doc.Operations) == 0 {
 		return "there is no operation in it"
 	}
-	if errs := validator.ValidateWithRules(schema, doc, rules.NewDefaultRules()); errs != nil {
+	if errs := validator.ValidateWithRules(schema, doc, validationRules()); errs != nil {
 		return errs[0].Message
 	}
 	return ""

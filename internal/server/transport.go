@@ -33,6 +33,7 @@ const (
 type transport struct {
 	db        *postgres.DB
 	documents *documents
+	variables *strictVariables
 	pricing   *pricing
 }
 
@@ -59,7 +60,7 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	}
 	op, errs := exec.CreateOperationContext(ctx, &request.RawParams)
 	if errs != nil {
-		notExecuted(w, media, refusals(errs))
+		notExecuted(w, media, refusals(t.named(op, &request.RawParams, errs)))
 		return
 	}
 	remember()
@@ -173,9 +174,32 @@ func refusals(errs gqlerror.List) gqlerror.List {
 	return shown
 }
 
+// named says in our words what gqlgen says unclearly, or each time otherwise: that a
+// valid document holds no such operation, and that an input has no such field, of
+// which gqlparser names whichever it meets first.
+func (t transport) named(op *graphql.OperationContext, request *graphql.RawParams, errs gqlerror.List) gqlerror.List {
+	var clearer *fault.Error
+	switch {
+	case op.Doc == nil: // it cannot be read, or is not valid
+	case op.Operation == nil && request.OperationName == "":
+		clearer = fault.New(fault.BadRequest, "There are several operations in this document. Say which is meant, as operationName.")
+	case op.Operation == nil:
+		clearer = fault.New(fault.BadRequest, "There is no operation of that name in this document. The operationName is one that stands in it, to the letter.")
+	case errs[0].Message == "unknown field":
+		clearer = t.variables.refuse(op.Operation, request.Variables)
+	}
+	if clearer == nil {
+		return errs
+	}
+	return gqlerror.List{coded(clearer)}
+}
+
 // withoutValue cuts the value out of a message. The messages are those of gqlparser,
 // which puts it last, or first in the one about enums.
 func withoutValue(message string) string {
+	if strings.HasSuffix(message, "<Invalid>") {
+		return "This cannot be read: a string without an end, a broken escape or number, or a character that GraphQL does not have."
+	}
 	for _, before := range []string{", found ", " value: "} {
 		if start, _, ok := strings.Cut(message, before); ok {
 			return start + strings.TrimSuffix(strings.TrimPrefix(before, ", found "), ": ") + "."

@@ -4,14 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/core"
 
 	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -37,9 +40,17 @@ func (s *strictVariables) Validate(schema graphql.ExecutableSchema) error {
 
 // MutateOperationContext changes nothing: it only refuses.
 func (s *strictVariables) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	for _, v := range op.Operation.VariableDefinitions {
-		if err := s.check("$"+v.Variable, v.Type, op.Variables[v.Variable]); err != nil {
-			return coded(err)
+	if err := s.refuse(op.Operation, op.Variables); err != nil {
+		return coded(err)
+	}
+	return nil
+}
+
+// refuse says what is wrong first with the variables of an operation, nil if nothing.
+func (s *strictVariables) refuse(op *ast.OperationDefinition, variables map[string]any) *fault.Error {
+	for _, v := range op.VariableDefinitions {
+		if err := s.check("$"+v.Variable, v.Type, variables[v.Variable]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -79,9 +90,9 @@ func (s *strictVariables) check(path string, kind *ast.Type, value any) *fault.E
 
 func (s *strictVariables) checkMembers(path string, definition *ast.Definition, value any) *fault.Error {
 	members, _ := value.(map[string]any)
-	for name := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if definition.Fields.ForName(name) == nil {
-			return fault.New(fault.BadRequest, "%s has a field that %s has not. Leave it out.", path, definition.Name)
+			return fault.New(fault.BadRequest, "%s.%.*s: %s has no such field. Leave it out.", path, maxName, name, definition.Name)
 		}
 	}
 	for _, field := range definition.Fields {
@@ -98,6 +109,31 @@ func (s *strictVariables) checkMembers(path string, definition *ast.Definition, 
 		}
 	}
 	return nil
+}
+
+// strictLiterals is a rule of validation. It holds the scalars of a document to their
+// types where gqlparser does not, the range of an Int and the scalars that are ours:
+// a mutation must not be half done when the next one meets such a value (GraphQL
+// specification, sections 3.5 and 5.6.1).
+func strictLiterals(observers *core.Events, addError core.AddErrFunc) {
+	observers.OnValue(func(_ *core.Walker, v *ast.Value) {
+		if v.Definition == nil || v.Definition.Kind != ast.Scalar || v.Definition.BuiltIn && (v.Definition.Name != "Int" || v.Kind != ast.IntValue) {
+			return
+		}
+		var given any = v.Raw
+		switch v.Kind {
+		case ast.IntValue, ast.FloatValue:
+			given = json.Number(v.Raw)
+		case ast.BooleanValue:
+			given = v.Raw == "true"
+		case ast.StringValue, ast.BlockValue, ast.EnumValue:
+		default: // refused already, or looked at part by part
+			return
+		}
+		if err := checkScalar(v.Definition.Name, given); err != nil {
+			addError(core.Message("%s", err.Message), core.At(v.Position))
+		}
+	})
 }
 
 // checkScalar says what is wrong with a value for a scalar. Ids say it themselves: which

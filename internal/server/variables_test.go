@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -48,7 +49,7 @@ func TestVariablesAreStrict(t *testing.T) {
 		{product, unknown, ""}, {product, `3`, "copy them"}, {product, `3.5`, "copy them"}, {product, `true`, "$v"},
 		{nodes, `[` + unknown + `]`, ""}, {nodes, unknown, ""}, {nodes, `[[` + unknown + `]]`, "$v[0]"}, {nodes, `[null]`, "$v[0]"}, {nodes, `[` + unknown + `, true]`, "$v[1]"},
 		{ordered, `{"field": "NAME"}`, ""}, {ordered, `{"field": "name"}`, "$v.field is not a value"}, {ordered, `{"field": 1}`, "$v.field"}, {ordered, `{"field": "NAME", "direction": null}`, "$v.direction"},
-		{ordered, `{}`, "$v.field"}, {ordered, `{"field": "NAME", "by": 1}`, "$v.by"}, {ordered, `{"field": "NAME", "__typename": "ProductOrder"}`, "$v has a field"}, {ordered, `"NAME"`, "$v"},
+		{ordered, `{}`, "$v.field"}, {ordered, `{"field": "NAME", "by": 1}`, "$v.by"}, {ordered, `{"field": "NAME", "__typename": "ProductOrder"}`, "$v.__typename: ProductOrder has no such field"}, {ordered, `"NAME"`, "$v"},
 		{filtered, `{"inStock": true}`, ""}, {filtered, `{"inStock": "true"}`, "$v.inStock"}, {filtered, `{"price": {"min": "1.50"}}`, ""}, {filtered, `{"price": {"min": 1.5}}`, "$v.price.min: This is not a Decimal"},
 		{filtered, `{"price": {"min": 1}}`, "$v.price.min: This is not a Decimal"}, {filtered, `{"price": {"min": "1e3"}}`, "$v.price.min"}, {filtered, `{"name": {"contains": 7}}`, "$v.name.contains"},
 		{audited, `{"since": "2026-01-31T08:15:30Z"}`, ""}, {audited, `{"since": 1769847330}`, "$v.since: This is not a DateTime"}, {audited, `{"since": "2026-01-31"}`, "$v.since"},
@@ -88,6 +89,40 @@ func TestVariablesAreStrict(t *testing.T) {
 			t.Errorf("%s with %s is refused: %s", c.document, c.value, a.Body)
 		case c.advice != "" && (a.Code() != "BAD_REQUEST" || !strings.Contains(a.Errors[0].Message, c.advice)):
 			t.Errorf("%s with %s, want %q: %s", c.document, c.value, c.advice, a.Body)
+		}
+	}
+}
+
+// The same request is refused in the same words each time, whatever order things have
+// in memory.
+func TestRefusalsAreSteady(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	owner := apitest.New(t, w).NewTenant(t)
+	const filtered, placed = `query($v: ProductFilter) { products(filter: $v) { nodes { id } } }`, `mutation($v: PlaceOrderInput!) { placeOrder(input: $v) { userErrors { code } } }`
+	for _, c := range []struct{ document, variables, want string }{
+		{filtered, `{"v": {"d": 1, "c": 2, "b": 3, "a": 4, "inStock": true}}`, "$v.a: ProductFilter has no such field. Leave it out."},
+		{filtered, `{"v": {"price": {"least": "1", "most": "2", "above": "0"}}}`, "$v.price.above: DecimalRange has no such field. Leave it out."},
+		{placed, `{"v": {"order": {"customerId": "x", "items": [{"quantity": 1, "productId": "x"}, {"q": 1, "p": 2, "o": 3}]}}}`, "$v.order.items[1].o: OrderItemInput has no such field. Leave it out."},
+		{placed, `{"v": {"order": {"customerId": "x", "items": {"q": 1, "p": 2, "o": 3}}}}`, "$v.order.items.o: OrderItemInput has no such field. Leave it out."},
+		{placed, `{"v": {"z": 1, "y": 2, "x": 3}}`, "$v.x: PlaceOrderInput has no such field. Leave it out."},
+		// Names that are as near to it as each other.
+		{`{ ...f } fragment f on XxxxteProductPayload { id }`, `{}`, `Unknown type "XxxxteProductPayload".`},
+		{`{ ...f ...g } fragment f on Query { a b c } fragment g on Query { d ...h }`, `{"a": 1, "b": 2}`, ""},
+	} {
+		body, err := json.Marshal(map[string]any{"query": c.document, "variables": json.RawMessage(c.variables)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := owner.Post(t, body)
+		if first.Code() != "BAD_REQUEST" || c.want != "" && first.Errors[0].Message != c.want {
+			t.Errorf("%s with %s, want %q: %s", c.document, c.variables, c.want, first.Body)
+		}
+		for range 20 {
+			if again := owner.Post(t, body); !bytes.Equal(first.Body, again.Body) {
+				t.Errorf("%s with %s: %s\nand then %s", c.document, c.variables, first.Body, again.Body)
+				break
+			}
 		}
 	}
 }

@@ -2,11 +2,13 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -485,6 +487,21 @@ func TestWhoMayNotIsToldWhy(t *testing.T) {
 	}
 }
 
+// overHTTP are the sections of GraphQL over HTTP that have a server refuse something,
+// and what stands around them. What it says of documents is in
+// TestWhatTheSpecificationRefuses.
+var overHTTP = []string{
+	"URL", "methods", "limits", "Media Types: Content-Type", "Media Types: Accept", "JSON Encoding", "GET", "GET: mutations",
+	"Request Parameters: query", "Request Parameters: operationName", "Request Parameters: variables", "Request Parameters: extensions",
+}
+
+// none is no GraphQL request.
+type none struct {
+	section, name, method, target, contentType, body string
+	status                                           int
+	code, advice, accept                             string
+}
+
 // What is no GraphQL request at all is answered in the form of one, with the status
 // that HTTP has for it.
 func TestRequestsThatAreNone(t *testing.T) {
@@ -492,60 +509,102 @@ func TestRequestsThatAreNone(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	owner := api.NewTenant(t)
 	const secret = "correct-horse-battery"
-	query := `{"query":"{ __typename }"}`
+	// Were it done, it would change something.
+	query := `{"query":"mutation { createCategory(input: {name: \"` + secret + `\"}) { category { id } } }"}`
 	mutation := url.QueryEscape(`mutation { createCategory(input: {name: "` + secret + `"}) { category { id } } }`)
 	db := pgtest.Superuser(t)
 	before := fingerprint(t, db, owner.Tenant.ID)
-	for _, c := range []struct {
-		name, method, target, contentType, body string
-		status                                  int
-		code, advice                            string
-	}{
-		{"nothing", "POST", "", "application/json", "", 400, "BAD_REQUEST", "Send a JSON object"},
-		{"a brace", "POST", "", "application/json", "{", 400, "BAD_REQUEST", "Send a JSON object"},
-		{"no JSON", "POST", "", "application/json", `{"query":"` + secret, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"an array", "POST", "", "application/json", "[" + query + "]", 400, "BAD_REQUEST", "Send a JSON object"},
-		{"a string", "POST", "", "application/json", `"` + secret + `"`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"null", "POST", "", "application/json", "null", 400, "BAD_REQUEST", "Send a JSON object"},
-		{"a document under another name", "POST", "", "application/json", `{"Query":"{ __typename }"}`, 400, "BAD_REQUEST", `Send it as "query"`},
-		{"two documents", "POST", "", "application/json", `{"query":"{ __typename }","query":"{ ` + secret + ` }"}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"variables twice", "POST", "", "application/json", `{"variables":{},"query":"{ __typename }","variables":{}}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"an object that does not end", "POST", "", "application/json", `{"query":"{ __typename }",`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"an operation name that is a number", "POST", "", "application/json", `{"query":"{ __typename }","operationName":5}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"two marks", "POST", "", "application/json", "\ufeff\ufeff" + query, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"an empty object", "POST", "", "application/json", "{}", 400, "BAD_REQUEST", `Send it as "query"`},
-		{"an empty document", "POST", "", "application/json", `{"query":" "}`, 400, "BAD_REQUEST", `Send it as "query"`},
-		{"a document that is a number", "POST", "", "application/json", `{"query":5,"x":"` + secret + `"}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"variables that are an array", "POST", "", "application/json", `{"query":"{a}","variables":["` + secret + `"]}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"variables that are a string", "POST", "", "application/json", `{"query":"{a}","variables":"` + secret + `"}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"extensions that are a number", "POST", "", "application/json", `{"query":"{a}","extensions":1}`, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"two requests", "POST", "", "application/json", query + query, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"something behind it", "POST", "", "application/json", query + secret, 400, "BAD_REQUEST", "Send a JSON object"},
-		{"no UTF-8", "POST", "", "application/json", "{\"query\":\"{ __typename }\",\"variables\":{\"a\":\"\xff\xfe\"}}", 400, "BAD_REQUEST", "Send a JSON object"},
-		{"no content type", "POST", "", "", query, 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"text", "POST", "", "text/plain", query, 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"a form", "POST", "", "application/x-www-form-urlencoded", "query=" + mutation, 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"a form of parts", "POST", "", "multipart/form-data; boundary=x", "--x\r\n\r\n--x--", 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"a document alone", "POST", "", "application/graphql", "{ __typename }", 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"a content type that is none", "POST", "", "application/json; charset", query, 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"another character set", "POST", "", "application/json; charset=utf-16", query, 415, "BAD_REQUEST", "Content-Type: application/json"},
-		{"a GET of nothing", "GET", "", "", "", 400, "BAD_REQUEST", `Send it as "query"`},
-		{"a GET with broken escapes", "GET", "?query=%7B%zz" + secret, "", "", 400, "BAD_REQUEST", "Encode each value"},
-		{"a GET with a semicolon", "GET", "?query=%7Ba%7D;x=" + secret, "", "", 400, "BAD_REQUEST", "Encode each value"},
-		{"a GET that is no UTF-8", "GET", "?query=%ff", "", "", 400, "BAD_REQUEST", "Encode each value"},
-		{"a GET with variables that are none", "GET", "?query=%7B__typename%7D&variables=" + secret, "", "", 400, "BAD_REQUEST", "are not a JSON object"},
-		{"a GET with extensions that are none", "GET", "?query=%7B__typename%7D&extensions=%5B1%5D", "", "", 400, "BAD_REQUEST", "are not a JSON object"},
-		{"a GET of two documents", "GET", "?query=%7B__typename%7D&query=%7B" + secret + "%7D", "", "", 400, "BAD_REQUEST", "query stands more than once"},
-		{"a GET with variables that are no UTF-8", "GET", "?query=%7B__typename%7D&variables=%7B%22a%22:%22%ff%22%7D", "", "", 400, "BAD_REQUEST", "Encode each value"},
-		{"a mutation by GET", "GET", "?query=" + mutation, "", "", 405, "BAD_REQUEST", "Send this as POST"},
-		{"a mutation by GET among queries", "GET", "?operationName=m&query=" + url.QueryEscape(`query q { __typename } mutation m { signOut { clientMutationId } }`), "", "", 405, "BAD_REQUEST", "Send this as POST"},
-		{"PUT", "PUT", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET"},
-		{"DELETE", "DELETE", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET"},
-		{"1 MB", "POST", "", "application/json", `{"query":"` + strings.Repeat("a ", 512<<10) + `"}`, 413, "REQUEST_TOO_LARGE", "at most 256 KiB"},
-		{"a little too much", "POST", "", "application/json", `{"query":"` + strings.Repeat(" ", 256<<10) + `"}`, 413, "REQUEST_TOO_LARGE", "at most 256 KiB"},
-		{"another path", "POST", "/x", "application/json", query, 404, "NOT_FOUND", "The API is at /graphql"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	rows := []none{
+		{"JSON Encoding", "nothing", "POST", "", "application/json", "", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "a brace", "POST", "", "application/json", "{", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "no JSON", "POST", "", "application/json", `{"query":"` + secret, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "an array", "POST", "", "application/json", "[" + query + "]", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "a string", "POST", "", "application/json", `"` + secret + `"`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "null", "POST", "", "application/json", "null", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "a document under another name", "POST", "", "application/json", `{"Query":"{ __typename }"}`, 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"JSON Encoding", "two documents", "POST", "", "application/json", `{"query":"{ __typename }","query":"{ ` + secret + ` }"}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "variables twice", "POST", "", "application/json", `{"variables":{},"query":"{ __typename }","variables":{}}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "an object that does not end", "POST", "", "application/json", `{"query":"{ __typename }",`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: operationName", "an operation name that is a number", "POST", "", "application/json", `{"query":"{ __typename }","operationName":5}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "two marks", "POST", "", "application/json", "\ufeff\ufeff" + query, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "an empty object", "POST", "", "application/json", "{}", 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"Request Parameters: query", "an empty document", "POST", "", "application/json", `{"query":" "}`, 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"Request Parameters: query", "a document that is a number", "POST", "", "application/json", `{"query":5,"x":"` + secret + `"}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: variables", "variables that are an array", "POST", "", "application/json", `{"query":"{a}","variables":["` + secret + `"]}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: variables", "variables that are a string", "POST", "", "application/json", `{"query":"{a}","variables":"` + secret + `"}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: extensions", "extensions that are a number", "POST", "", "application/json", `{"query":"{a}","extensions":1}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "two requests", "POST", "", "application/json", query + query, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "something behind it", "POST", "", "application/json", query + secret, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "no UTF-8", "POST", "", "application/json", "{\"query\":\"{ __typename }\",\"variables\":{\"a\":\"\xff\xfe\"}}", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Media Types: Content-Type", "no content type", "POST", "", "", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "text", "POST", "", "text/plain", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "a form", "POST", "", "application/x-www-form-urlencoded", "query=" + mutation, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "a form of parts", "POST", "", "multipart/form-data; boundary=x", "--x\r\n\r\n--x--", 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "a document alone", "POST", "", "application/graphql", "{ __typename }", 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "a content type that is none", "POST", "", "application/json; charset", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "another character set", "POST", "", "application/json; charset=utf-16", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"GET", "a GET of nothing", "GET", "", "", "", 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"GET", "a GET with broken escapes", "GET", "?query=%7B%zz" + secret, "", "", 400, "BAD_REQUEST", "Encode each value", ""},
+		{"GET", "a GET with a semicolon", "GET", "?query=%7Ba%7D;x=" + secret, "", "", 400, "BAD_REQUEST", "Encode each value", ""},
+		{"GET", "a GET that is no UTF-8", "GET", "?query=%ff", "", "", 400, "BAD_REQUEST", "Encode each value", ""},
+		{"GET", "a GET with variables that are none", "GET", "?query=%7B__typename%7D&variables=" + secret, "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET with extensions that are none", "GET", "?query=%7B__typename%7D&extensions=%5B1%5D", "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET of two documents", "GET", "?query=%7B__typename%7D&query=%7B" + secret + "%7D", "", "", 400, "BAD_REQUEST", "query stands more than once", ""},
+		{"GET", "a GET with variables that are no UTF-8", "GET", "?query=%7B__typename%7D&variables=%7B%22a%22:%22%ff%22%7D", "", "", 400, "BAD_REQUEST", "Encode each value", ""},
+		{"GET: mutations", "a mutation by GET", "GET", "?query=" + mutation, "", "", 405, "BAD_REQUEST", "Send this as POST", ""},
+		{"GET: mutations", "a mutation by GET among queries", "GET", "?operationName=m&query=" + url.QueryEscape(`query q { __typename } mutation m { signOut { clientMutationId } }`), "", "", 405, "BAD_REQUEST", "Send this as POST", ""},
+		{"methods", "PUT", "PUT", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET", ""},
+		{"methods", "DELETE", "DELETE", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET", ""},
+		{"JSON Encoding", "an array of nothing", "POST", "", "application/json", "[]", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "a batch", "POST", "", "application/json", "[" + query + "," + query + "]", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"JSON Encoding", "a number", "POST", "", "application/json", "7", 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "null for a document", "POST", "", "application/json", `{"query":null}`, 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"Request Parameters: query", "a boolean for a document", "POST", "", "application/json", `{"query":true}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "an array for a document", "POST", "", "application/json", `{"query":["{ __typename }"]}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "an object for a document", "POST", "", "application/json", `{"query":` + query + `}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: query", "a document in the URL of a POST", "POST", "?query=" + mutation, "application/json", `{}`, 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"Request Parameters: query", "an id that is a number", "POST", "", "application/json", `{"documentId":5}`, 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: operationName", "a boolean for an operation name", "POST", "", "application/json", strings.Replace(query, "{", `{"operationName":true,`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: operationName", "an array for an operation name", "POST", "", "application/json", strings.Replace(query, "{", `{"operationName":["a"],`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: operationName", "an object for an operation name", "POST", "", "application/json", strings.Replace(query, "{", `{"operationName":{},`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: variables", "a number for variables", "POST", "", "application/json", strings.Replace(query, "{", `{"variables":7,`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: variables", "a boolean for variables", "POST", "", "application/json", strings.Replace(query, "{", `{"variables":false,`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: extensions", "a string for extensions", "POST", "", "application/json", strings.Replace(query, "{", `{"extensions":"x",`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: extensions", "an array for extensions", "POST", "", "application/json", strings.Replace(query, "{", `{"extensions":[],`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Request Parameters: extensions", "a boolean for extensions", "POST", "", "application/json", strings.Replace(query, "{", `{"extensions":true,`, 1), 400, "BAD_REQUEST", "Send a JSON object", ""},
+		{"Media Types: Content-Type", "a media type of answers", "POST", "", "application/graphql-response+json", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Content-Type", "a media type like it", "POST", "", "text/json", query, 415, "BAD_REQUEST", "Content-Type: application/json", ""},
+		{"Media Types: Accept", "another media type alone", "POST", "", "application/json", query, 406, "BAD_REQUEST", "in the Accept header", "text/html"},
+		{"Media Types: Accept", "neither of the two", "POST", "", "application/json", query, 406, "BAD_REQUEST", "in the Accept header", "application/json;q=0, application/graphql-response+json;q=0"},
+		{"Media Types: Accept", "another character set alone", "POST", "", "application/json", query, 406, "BAD_REQUEST", "in the Accept header", "application/json;charset=utf-16"},
+		{"Media Types: Accept", "parts of a document that defers none", "POST", "", "application/json", query, 406, "BAD_REQUEST", "in the Accept header", "multipart/mixed"},
+		{"GET", "a GET with a number for variables", "GET", "?query=%7B__typename%7D&variables=7", "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET with an array for variables", "GET", "?query=%7B__typename%7D&variables=%5B%5D", "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET with a string for variables", "GET", "?query=%7B__typename%7D&variables=%22a%22", "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET with a string for extensions", "GET", "?query=%7B__typename%7D&extensions=%22a%22", "", "", 400, "BAD_REQUEST", "are not a JSON object", ""},
+		{"GET", "a GET with its document in the body", "GET", "", "application/json", query, 400, "BAD_REQUEST", `Send it as "query"`, ""},
+		{"GET", "a GET of two operation names", "GET", "?query=%7B__typename%7D&operationName=a&operationName=b", "", "", 400, "BAD_REQUEST", "operationName stands more than once", ""},
+		{"GET: mutations", "a mutation by GET with a body", "GET", "?query=" + mutation, "application/json", query, 405, "BAD_REQUEST", "Send this as POST", ""},
+		{"methods", "PATCH", "PATCH", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET", ""},
+		{"methods", "OPTIONS", "OPTIONS", "", "application/json", query, 405, "BAD_REQUEST", "as POST or GET", ""},
+		{"methods", "TRACE", "TRACE", "", "", "", 405, "BAD_REQUEST", "as POST or GET", ""},
+		{"limits", "1 MB", "POST", "", "application/json", `{"query":"` + strings.Repeat("a ", 512<<10) + `"}`, 413, "REQUEST_TOO_LARGE", "at most 256 KiB", ""},
+		{"limits", "a little too much", "POST", "", "application/json", `{"query":"` + strings.Repeat(" ", 256<<10) + `"}`, 413, "REQUEST_TOO_LARGE", "at most 256 KiB", ""},
+		{"URL", "another path", "POST", "/x", "application/json", query, 404, "NOT_FOUND", "The API is at /graphql", ""},
+	}
+	for _, section := range overHTTP {
+		if !slices.ContainsFunc(rows, func(c none) bool { return c.section == section }) {
+			t.Errorf("nothing is refused by %s", section)
+		}
+	}
+	// As the older media type has it, and the newer: the status is the same.
+	for i := range 2 * len(rows) {
+		c := rows[i/2]
+		accept := cmp.Or(c.accept, []string{"application/json", "application/graphql-response+json"}[i%2])
+		t.Run(c.section+"/"+c.name, func(t *testing.T) {
+			if !slices.Contains(overHTTP, c.section) {
+				t.Error("there is no such section")
+			}
 			r, err := http.NewRequestWithContext(t.Context(), c.method, api.URL+"/graphql"+c.target, strings.NewReader(c.body))
 			if err != nil {
 				t.Fatal(err)
@@ -554,6 +613,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 				r.Header.Set("Content-Type", c.contentType)
 			}
 			r.Header.Set("Authorization", "Bearer "+owner.Token)
+			r.Header.Set("Accept", accept)
 			status, header, body := send(t, r)
 			var answer struct {
 				Data   json.RawMessage

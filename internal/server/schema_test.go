@@ -224,6 +224,59 @@ func TestEverythingIsDescribed(t *testing.T) {
 	}
 }
 
+// unexplained lists what of a schema is deprecated without a reason of its own.
+func unexplained(schema *ast.Schema) (found []string) {
+	note := func(directives ast.DirectiveList, name ...string) {
+		d := directives.ForName("deprecated")
+		if d == nil {
+			return
+		}
+		reason := ""
+		if given := d.Arguments.ForName("reason"); given != nil {
+			reason = strings.TrimSpace(given.Value.Raw)
+		}
+		if reason == "" || strings.EqualFold(strings.Trim(reason, ".!"), "No longer supported") {
+			found = append(found, strings.Join(name, "."))
+		}
+	}
+	for _, d := range own(schema) {
+		for _, f := range d.Fields {
+			note(f.Directives, d.Name, f.Name)
+			for _, a := range f.Arguments {
+				note(a.Directives, d.Name, f.Name, a.Name)
+			}
+		}
+		for _, v := range d.EnumValues {
+			note(v.Directives, d.Name, v.Name)
+		}
+	}
+	for _, d := range schema.Directives {
+		for _, a := range d.Arguments {
+			note(a.Directives, "@"+d.Name, a.Name)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// Who meets a deprecation reads what to use instead.
+func TestEveryDeprecationHasAReason(t *testing.T) {
+	t.Parallel()
+	if found := unexplained(parsed(commonhold.Schema)); found != nil {
+		t.Errorf("deprecated without a reason: %v", found)
+	}
+	schema := parsed(`directive @d(a: Int @deprecated, b: Int @deprecated(reason: "Use c.")) on FIELD
+		type Query { f(a: Int @deprecated(reason: ""), b: Int @deprecated(reason: "Use c.")): E @deprecated g: E @deprecated(reason: "Use f.") h: E @deprecated(reason: "No longer supported") i: E @deprecated(reason: """ """) }
+		enum E { V @deprecated W @deprecated(reason: "Use V.") } input I { f: Int @deprecated(reason: "no longer supported.") g: Int @deprecated(reason: "Use h.") }`)
+	want := []string{"@d.a", "E.V", "I.f", "Query.f", "Query.f.a", "Query.h", "Query.i"}
+	if found := unexplained(schema); !slices.Equal(found, want) {
+		t.Errorf("found %v, want %v", found, want)
+	}
+	if found := unexplained(planted(t, "Product", "old: String @deprecated")); !slices.Equal(found, []string{"Product.old"}) {
+		t.Errorf("planted: found %v", found)
+	}
+}
+
 // What tools ask of a schema is within the limits, and only where introspection is on.
 func TestIntrospection(t *testing.T) {
 	t.Parallel()

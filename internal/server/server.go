@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,7 +110,8 @@ func ready(db *postgres.DB) http.HandlerFunc {
 	}
 }
 
-// refuse answers outside of the executor in the form of a GraphQL error.
+// refuse answers outside of the executor in the form of a GraphQL error, in the media
+// type that was chosen for the answer, if one was.
 func refuse(w http.ResponseWriter, status int, err *fault.Error) {
 	answer(w, status, map[string]any{"errors": []any{map[string]any{
 		"message": err.Message, "extensions": map[string]any{"code": err.Code},
@@ -117,7 +119,7 @@ func refuse(w http.ResponseWriter, status int, err *fault.Error) {
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Type", cmp.Or(w.Header().Get("Content-Type"), mediaJSON+"; charset=utf-8"))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)

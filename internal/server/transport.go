@@ -42,7 +42,7 @@ func (transport) Supports(*http.Request) bool { return true }
 func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	accept := readAccept(r.Header.Values("Accept"))
 	media := accept.answer()
-	w.Header().Set("Content-Type", cmp.Or(media, mediaJSON)+"; charset=utf-8") // also of the answer to a panic
+	w.Header().Set("Content-Type", cmp.Or(media, mediaJSON)+"; charset=utf-8") // of every answer from here on, also to a panic
 	request, refused := readRequest(r)
 	if refused == nil && media == "" && !accept.takesParts() {
 		refused = notAcceptable()

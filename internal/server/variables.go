@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -90,10 +88,14 @@ func (s *strictVariables) check(path string, kind *ast.Type, value any) *fault.E
 
 func (s *strictVariables) checkMembers(path string, definition *ast.Definition, value any) *fault.Error {
 	members, _ := value.(map[string]any)
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if definition.Fields.ForName(name) == nil {
-			return fault.New(fault.BadRequest, "%s.%.*s: %s has no such field. Leave it out.", path, maxName, name, definition.Name)
+	unknown, least := false, "" // the same one each time
+	for name := range members {
+		if definition.Fields.ForName(name) == nil && (!unknown || name < least) {
+			unknown, least = true, name
 		}
+	}
+	if unknown {
+		return fault.New(fault.BadRequest, "%s.%.*s: %s has no such field. Leave it out.", path, maxName, least, definition.Name)
 	}
 	for _, field := range definition.Fields {
 		member, given := members[field.Name]

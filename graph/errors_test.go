@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -222,19 +224,101 @@ func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
 			}
 			body := make(chan string)
 			go func() { body <- string(withKey(r.Client, "key").Do(t, op.document, op.variables(r, r.things)).Body) }()
-			watcher := pgtest.Superuser(t)
-			for until := time.Now().Add(20 * time.Second); ; {
-				waiting := columnOne[bool](t, watcher, `select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))`, int32(super.PgConn().PID())) //nolint:gosec // a pid
-				if waiting || time.Now().After(until) {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
+			waitsFor(t, super)
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-body; strings.Contains(got, `"errors"`) || !strings.Contains(got, `"code":"CONFLICT"`) {
 				t.Error(got)
+			}
+		})
+	}
+}
+
+// waitsFor returns once somebody waits for a lock that holder has.
+func waitsFor(t *testing.T, holder *pgx.Conn) {
+	t.Helper()
+	watcher := pgtest.Superuser(t)
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		waiting := columnOne[bool](t, watcher, `select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))`, int32(holder.PgConn().PID())) //nolint:gosec // a pid
+		if waiting {
+			return
+		}
+		if time.Now().After(until) {
+			t.Error("nobody waits")
+			return
+		}
+	}
+}
+
+// The mutations that take no key meet a CONFLICT where somebody else holds a row that
+// they need for longer than a lock is waited for, or makes the same account just then.
+func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	meanwhile := map[string]struct {
+		hold     string // what another transaction does; $1 is the tenant
+		finished bool   // and commits, as soon as somebody waits for it
+		mutation string
+	}{
+		"signIn": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
+			`mutation($slug: String!, $email: String!, $password: String!) { signIn(input: {tenant: $slug, email: $email, password: $password}) { session { accessToken }` + userErrors + `} }`},
+		"refreshSession": {`select from control.sessions where tenant_id = $1 for update`, false,
+			`mutation($refresh: String!) { refreshSession(input: {refreshToken: $refresh}) { session { accessToken }` + userErrors + `} }`},
+		"signOut": {`select from control.sessions where tenant_id = $1 for update`, false,
+			`mutation { signOut { clientMutationId` + userErrors + `} }`},
+		"registerTenant": {`insert into control.users (id, email, display_name) values (gen_random_uuid(), 'new-' || $1::uuid::text || '@tests.example', 'New')`, true,
+			`mutation($new: String!, $password: String!) { registerTenant(input: {tenantName: "New", slug: "new-by-two", email: $new, password: $password, displayName: "New"}) { tenant { id } session { accessToken }` + userErrors + `} }`},
+	}
+	keyed := make(map[string]bool)
+	for _, op := range keyedMutations(t) {
+		field, _, _ := strings.Cut(op.name, " ")
+		keyed[field] = true
+	}
+	for _, what := range declared(t) {
+		field, code, _ := strings.Cut(what, " ")
+		if _, ok := meanwhile[field]; code == "CONFLICT" && !keyed[field] && !ok {
+			t.Errorf("%s declares CONFLICT: who meets it?", field)
+		}
+	}
+	for field, m := range meanwhile {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			r, super := newResident(t, api), pgtest.Superuser(t)
+			tx, err := super.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, super, m.hold, r.Tenant.ID)
+			values := map[string]any{"slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			for name := range values {
+				if !strings.Contains(m.mutation, "$"+name+":") {
+					delete(values, name)
+				}
+			}
+			before := columnsOf(t, r.Tenant.ID)
+			answered := make(chan *apitest.Answer)
+			go func() { answered <- r.Do(t, m.mutation, values) }()
+			waitsFor(t, super)
+			if m.finished {
+				if err := tx.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a := <-answered
+			if a.Status != http.StatusOK || len(a.Errors) > 0 || strings.Count(string(a.Body), `"code":`) != 1 || !strings.Contains(string(a.Body), `"code":"CONFLICT"`) || strings.Contains(string(a.Body), "accessToken\":\"") {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+			if after := columnsOf(t, r.Tenant.ID); !maps.Equal(before, after) {
+				t.Errorf("something was done: %s", cmp.Diff(before, after))
+			}
+			if !m.finished {
+				if err := tx.Rollback(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if again := r.Do(t, m.mutation, values); !strings.Contains(string(again.Body), `"userErrors":[]`) {
+					t.Errorf("once the other has ended: %s", again.Body)
+				}
 			}
 		})
 	}

@@ -133,10 +133,12 @@ func TestOrderStatuses(t *testing.T) {
 					}
 				}
 				before := read(t, c, product)
+				recorded := func() int { return logOf(t, c, "auditLog", `(filter: {entityId: "`+o.ID+`"})`).TotalCount }
+				entries := recorded()
 				got := moveOn(t, c, o.ID, o.Version, to)
 				if !slices.Contains(strings.Fields(allowed[from]), to) {
 					refusedAs(t, got, "WRONG_STATUS", "status")
-					if diff := cmp.Diff(o, ordered(t, c, o.ID)) + cmp.Diff(before, read(t, c, product)); diff != "" {
+					if diff := cmp.Diff(o, ordered(t, c, o.ID)) + cmp.Diff(before, read(t, c, product)) + cmp.Diff(entries, recorded()); diff != "" {
 						t.Errorf("a refused step changed something: %s", diff)
 					}
 					return

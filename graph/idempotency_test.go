@@ -264,6 +264,48 @@ func TestKeysExpire(t *testing.T) {
 	}
 }
 
+// Nobody holds more keys than there may be, whatever becomes of what is asked under
+// them; and a key that has expired is held no more, though nobody has swept it.
+func TestKeysAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	api := apitest.New(t, pgtest.Open(t, 8))
+	owner := api.NewTenant(t)
+	super := pgtest.Superuser(t)
+	keys := func() int {
+		t.Helper()
+		return columnOne[int](t, super, `select count(*) from shared.idempotency_keys where tenant_id = $1`, owner.Tenant.ID)
+	}
+	refused := map[string]any{"sku": ""}
+	first := withKey(owner, "0").Do(t, addLamp, refused)
+	if _, err := super.Exec(t.Context(), `insert into shared.idempotency_keys (tenant_id, id, user_id, key, request_hash, answer, expires_at)
+		select tenant_id, gen_random_uuid(), user_id, n::text, request_hash, answer, expires_at
+		from shared.idempotency_keys, generate_series(1, $2) as n where tenant_id = $1`, owner.Tenant.ID, most-1); err != nil {
+		t.Fatal(err)
+	}
+	if a := withKey(owner, "more").Do(t, addLamp, map[string]any{"sku": "L-1"}); a.Code() != "RATE_LIMITED" {
+		t.Errorf("done under one key too many: %s", a.Body)
+	}
+	if a := withKey(owner, "more").Do(t, addLamp, refused); !bytes.Equal(a.Body, first.Body) || keys() != most {
+		t.Errorf("%d keys, and the answer was %s", keys(), a.Body)
+	}
+	if a := withKey(owner, "0").Do(t, addLamp, refused); a.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("a key that was held already: %s", a.Body)
+	}
+	if _, err := super.Exec(t.Context(), `insert into shared.idempotency_keys (tenant_id, id, user_id, key, request_hash, expires_at)
+		select tenant_id, gen_random_uuid(), gen_random_uuid(), 'of another', request_hash, now() - interval '1 day'
+		from shared.idempotency_keys, generate_series(1, 100) where tenant_id = $1 and key = '0'`, owner.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := super.Exec(t.Context(), `update shared.idempotency_keys set expires_at = now() - interval '1 second' where tenant_id = $1 and key <> 'of another'`, owner.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	before := keys()
+	if a := withKey(owner, "more").Do(t, addLamp, map[string]any{"sku": "L-1"}); a.Code() != "" || !strings.Contains(string(a.Body), `"userErrors":[]`) || keys() >= before {
+		t.Errorf("with expired keys alone: %d of %d keys, %s", keys(), before, a.Body)
+	}
+}
+
 // The same request from many places at once is done once, and answered alike.
 func TestTheSameRequestManyTimesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -85,14 +85,19 @@ func (r *Request) Answer() []byte {
 }
 
 // Keep stores the answer to this request, for its retries. The first one stays. One
-// that says to try again is not kept.
+// that says to try again is not kept, nor that of nothing done to somebody who holds
+// too many keys.
 func (r *Request) Keep(ctx context.Context, answer []byte) error {
 	if r == nil || r.passing || len(answer) > MaxAnswer {
 		return nil
 	}
 	return r.db.Home(r.caller.Tenant.ID).InTx(ctx, func(q *tenantsql.Queries) error {
 		if r.stored == nil { // nothing was done, and the answer says why
-			_, err := q.ClaimIdempotencyKey(ctx, r.row(nil, answer))
+			room, err := r.room(ctx, q)
+			if err != nil || !room {
+				return err
+			}
+			_, err = q.ClaimIdempotencyKey(ctx, r.row(nil, answer))
 			if postgres.IsNoRows(err) { // another one of the kind was quicker
 				return nil
 			}
@@ -182,15 +187,11 @@ func (r *Request) take(ctx context.Context, q *tenantsql.Queries) error {
 	if r == nil {
 		return nil
 	}
-	of := r.caller.Tenant.ID
-	if err := q.DeleteExpiredIdempotencyKeys(ctx, tenantsql.DeleteExpiredIdempotencyKeysParams{TenantID: of, RowLimit: sweep}); err != nil {
-		return err
-	}
-	held, err := q.CountIdempotencyKeys(ctx, tenantsql.CountIdempotencyKeysParams{TenantID: of, UserID: r.caller.User.ID, RowLimit: maxKeys})
+	room, err := r.room(ctx, q)
 	if err != nil {
 		return err
 	}
-	if held >= maxKeys {
+	if !room {
 		return fault.New(fault.RateLimited, "You hold %d idempotency keys, the most there may be. Each expires after a day; until then leave the header out.", maxKeys)
 	}
 	_, err = q.ClaimIdempotencyKey(ctx, r.row(nil, nil))
@@ -198,6 +199,16 @@ func (r *Request) take(ctx context.Context, q *tenantsql.Queries) error {
 		return errTaken
 	}
 	return err
+}
+
+// room tells whether the caller may hold one key more, and sweeps some of the expired.
+func (r *Request) room(ctx context.Context, q *tenantsql.Queries) (bool, error) {
+	of := r.caller.Tenant.ID
+	if err := q.DeleteExpiredIdempotencyKeys(ctx, tenantsql.DeleteExpiredIdempotencyKeysParams{TenantID: of, RowLimit: sweep}); err != nil {
+		return false, err
+	}
+	held, err := q.CountIdempotencyKeys(ctx, tenantsql.CountIdempotencyKeysParams{TenantID: of, UserID: r.caller.User.ID, RowLimit: maxKeys})
+	return held < maxKeys, err
 }
 
 // record stores what the change came to, last of all that the transaction does.

@@ -26,10 +26,10 @@ update idempotency_keys set answer = @answer
 where tenant_id = @tenant_id and user_id = @user_id and key = @key and request_hash = @request_hash and answer is null;
 
 -- name: CountIdempotencyKeys :one
--- CountIdempotencyKeys counts a person's keys, up to a bound.
+-- CountIdempotencyKeys counts a person's keys that have not expired, up to a bound.
 select count(*) from (
     select k.id from idempotency_keys as k
-    where k.tenant_id = @tenant_id and k.user_id = @user_id
+    where k.tenant_id = @tenant_id and k.user_id = @user_id and k.expires_at > now()
     limit @row_limit::integer
 ) as held;
 

@@ -52,7 +52,7 @@ func (q *Queries) ClaimIdempotencyKey(ctx context.Context, arg ClaimIdempotencyK
 const countIdempotencyKeys = `-- name: CountIdempotencyKeys :one
 select count(*) from (
     select k.id from idempotency_keys as k
-    where k.tenant_id = $1 and k.user_id = $2
+    where k.tenant_id = $1 and k.user_id = $2 and k.expires_at > now()
     limit $3::integer
 ) as held
 `
@@ -63,7 +63,7 @@ type CountIdempotencyKeysParams struct {
 	RowLimit int32
 }
 
-// CountIdempotencyKeys counts a person's keys, up to a bound.
+// CountIdempotencyKeys counts a person's keys that have not expired, up to a bound.
 func (q *Queries) CountIdempotencyKeys(ctx context.Context, arg CountIdempotencyKeysParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countIdempotencyKeys, arg.TenantID, arg.UserID, arg.RowLimit)
 	var count int64

@@ -186,6 +186,37 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// Whoever may send documents fills no memory with them: what is remembered of them is
+// bounded by what it takes, which is a hundred times the text. Alone: it measures the heap.
+func TestDocumentsThatFillTheCache(t *testing.T) { //nolint:paralleltest // see above
+	const most = 32 << 20 // twice what the server estimates; there are 85 MB of them
+	h := server.NewExecutor(apitest.New(t, pgtest.New(t)).Config)
+	ask := func(body []byte) string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc) //nolint:gosec // far below
+	}
+	before := heap()
+	for i := range 200 {
+		document := fmt.Sprintf("query Q%d { nodes(ids: [%s]) { id } }", i, strings.Repeat("1 ", 1970))
+		if answer := ask(post(document, nil)); !strings.Contains(answer, "not an id") {
+			t.Fatalf("%.300s", answer)
+		}
+	}
+	if grown := heap() - before; grown > most {
+		t.Errorf("%d bytes are held, %d at most were expected", grown, most)
+	}
+	runtime.KeepAlive(h)
+}
+
 // tableCommand makes the table anew.
 const tableCommand = "make bombs"
 

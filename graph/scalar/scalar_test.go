@@ -66,7 +66,8 @@ func TestDateTime(t *testing.T) {
 			t.Errorf("%s: %v, %v", given, got, err)
 		}
 	}
-	for _, given := range []any{nil, 0, json.Number("0"), "", "now", "2026-01-31", "2026-01-31 08:15:30Z", "2026-01-31T08:15:30", "2026-02-30T00:00:00Z", "2026-01-31T25:00:00Z", "20000-01-01T00:00:00Z"} {
+	for _, given := range []any{nil, 0, json.Number("0"), "", "now", "2026-01-31", "2026-01-31 08:15:30Z", "2026-01-31T08:15:30", "2026-02-30T00:00:00Z", "2026-01-31T25:00:00Z", "20000-01-01T00:00:00Z",
+		"2026-01-31T8:15:30Z", "2026-01-31T08:15:30,5Z", "2026-01-31T08:15:30+24:00", "2026-01-31T08:15:30+01:60", "2026-01-31t08:15:30z"} {
 		if got, err := scalar.UnmarshalDateTime(given); !fault.Is(err, fault.BadRequest) {
 			t.Errorf("%v: %v, %v", given, got, err)
 		}

@@ -192,14 +192,14 @@ type bound struct {
 	released atomic.Bool
 }
 
-// Deadline is that of the end.
+// Deadline is that of the end, until it is released.
 func (b *bound) Deadline() (time.Time, bool) { return b.now().Deadline() }
 
-// Done is that of the end.
+// Done is that of the end, until it is released.
 func (b *bound) Done() <-chan struct{} { return b.now().Done() }
 
 // Err is that of the end.
-func (b *bound) Err() error { return b.now().Err() }
+func (b *bound) Err() error { return b.end.Err() }
 
 func (b *bound) now() context.Context {
 	if b.released.Load() {

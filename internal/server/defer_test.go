@@ -299,6 +299,44 @@ func TestDeferredPartsEndWithTheRequest(t *testing.T) {
 	}
 }
 
+// A context that is done has an error, whatever was released in between: without one,
+// package context panics where nobody can recover, and the whole server is gone.
+func TestDoneHasAnError(t *testing.T) {
+	t.Parallel()
+	end, cancel := context.WithCancel(t.Context())
+	bounded, release := server.Bound(t.Context(), end)
+	done := bounded.Done()
+	release()
+	if bounded.Done() == done || bounded.Err() != nil {
+		t.Errorf("released, it still ends with the request: %v", bounded.Err())
+	}
+	cancel()
+	<-done
+	if bounded.Err() == nil {
+		t.Error("it is done, and has no error")
+	}
+}
+
+// Clients that go away in the middle of an answer take nobody along: a panic here ends
+// the test's whole process.
+func TestDeferredAnswersNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	owner, api := stocked(t)
+	const document = `{"query":"{ products(first: 100) { nodes { id ...@defer { createdBy { id } } ...@defer(label: \"b\") { category { id } } } } }"}`
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := request(t, http.MethodPost, api.URL+"/graphql", document, "Content-Type", "application/json", "Accept", apolloAccept, "Authorization", "Bearer "+owner.Token)
+		response, err := http.DefaultClient.Do(r.WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = response.Body.Read(make([]byte, 100))
+		cancel()
+		_ = response.Body.Close()
+	}
+	owner.Must(t, `{ viewer { role } }`, nil, nil)
+}
+
 // endsAfterFirst tells when the first part of an answer has been sent.
 type endsAfterFirst struct {
 	http.ResponseWriter

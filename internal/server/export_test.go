@@ -48,6 +48,12 @@ func (k Kept) Bytes() int {
 // Concurrent are the fields that gqlgen is known to defer, type.field in lower case.
 func Concurrent() []string { return slices.Sorted(maps.Keys(concurrent)) }
 
+// Bound is a context with the end of another, and its release.
+func Bound(ctx, end context.Context) (bounded context.Context, release func()) {
+	b := &bound{Context: ctx, end: end}
+	return b, func() { b.released.Store(true) }
+}
+
 // Deliver delivers an answer to a document in parts: the first, and the others in
 // the order in which they come.
 func Deliver(w http.ResponseWriter, document string, first *graphql.Response, others ...*graphql.Response) {

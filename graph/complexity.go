@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"strings"
+
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/internal/id"
 )
@@ -11,6 +13,23 @@ const maxCost = 1 << 40
 // longText is what a text of up to 40 KB costs: asked for often enough, it makes an
 // answer of any size.
 const longText = 50
+
+// wholeTable is what it costs to look at everything that a tenant has of a kind: to
+// count it, or to search it for what no index has. A request may do so some twenty times.
+const wholeTable = 1000
+
+// TablesRead is what a field costs beside its cost function, for the table that it reads
+// from end to end: once, however many entries ask for it, because a loader reads it for all.
+func TablesRead(object, field string, arguments map[string]any) int {
+	if strings.HasSuffix(object, "Connection") && field == "totalCount" || object == "Tenant" && field == "stats" {
+		return wholeTable
+	}
+	filter, _ := arguments["filter"].(map[string]any)
+	if filter["name"] != nil || filter["inStock"] != nil {
+		return wholeTable
+	}
+	return 0
+}
 
 // complexity says what each connection costs: its page times what is asked of each
 // entry. A long text costs more than a short one, and every other field one more

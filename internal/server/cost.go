@@ -8,13 +8,14 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/fault"
 )
 
 // pricing is a gqlgen extension. It refuses an operation by what it may cost, and
 // knows what an answer did cost. Both are sums over fields by graph's
 // cost functions: over those of the document with its pages full, and over those
-// that the answer has. So the second is a function of the document, its variables
+// that the answer has. What reads a whole table is added once to either. So the second is a function of the document, its variables
 // and the answer alone: neither time nor the database shows in it, and two equal
 // answers to one request never differ in it.
 type pricing struct {
@@ -42,24 +43,38 @@ func (p *pricing) Validate(schema graphql.ExecutableSchema) error {
 
 // MutateOperationContext refuses an operation by its cost, which variables decide.
 func (p *pricing) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	requested := complexity.Calculate(ctx, p.schema, op.Operation, op.Variables)
-	if requested > p.limit {
-		return coded(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages or fewer fields.", requested, p.limit))
+	q := &quote{requested: complexity.Calculate(ctx, p.schema, op.Operation, op.Variables)}
+	if q.requested <= p.limit { // else there is enough to refuse it
+		q.prices = p.prices(ctx, op)
+		q.requested += q.prices.tables()
 	}
-	op.Stats.SetExtension(p.ExtensionName(), requested)
+	if q.requested > p.limit {
+		return coded(fault.New(fault.TooComplex, "This asks for up to %d things at once, %d are allowed. Ask for smaller pages, fewer fields or fewer counts.", q.requested, p.limit))
+	}
+	op.Stats.SetExtension(p.ExtensionName(), q)
 	return nil
 }
 
-// requested is what an operation that was not refused may cost.
-func (p *pricing) requested(op *graphql.OperationContext) int {
-	requested, _ := op.Stats.GetExtension(p.ExtensionName()).(int)
-	return requested
+// quote is what an operation that was not refused may cost.
+type quote struct {
+	requested int
+	prices    *price
+}
+
+// quoted is the quote of an operation which was not refused.
+func (p *pricing) quoted(op *graphql.OperationContext) *quote {
+	q, ok := op.Stats.GetExtension(p.ExtensionName()).(*quote)
+	if !ok {
+		return &quote{prices: &price{}}
+	}
+	return q
 }
 
 // of is the cost of an operation with this answer.
-func (p *pricing) of(ctx context.Context, op *graphql.OperationContext, data []byte) cost {
-	requested := p.requested(op)
-	return cost{Requested: requested, Actual: min((&tally{text: data}).value(p.prices(ctx, op)), requested)}
+func (p *pricing) of(op *graphql.OperationContext, data []byte) cost {
+	q := p.quoted(op)
+	t := tally{text: data, read: make(map[*price]bool)}
+	return cost{Requested: q.requested, Actual: min(t.value(q.prices), q.requested)}
 }
 
 // prices are those of all fields of an operation.
@@ -73,7 +88,17 @@ func (p *pricing) prices(ctx context.Context, op *graphql.OperationContext) *pri
 // names it has in the answer.
 type price struct {
 	own   int
+	table int // once in an answer
 	below map[string]*price
+}
+
+// tables is what the tables cost that are read for a field and below it.
+func (p *price) tables() int {
+	total := p.table
+	for _, field := range p.below {
+		total += field.tables()
+	}
+	return total
 }
 
 // collect prices a selection. Where one name stands for fields of several types, the
@@ -91,7 +116,8 @@ func (p *pricing) collect(ctx context.Context, op *graphql.OperationContext, set
 				known = &price{below: make(map[string]*price)}
 				into[s.Alias] = known
 			}
-			known.own = max(known.own, p.own(ctx, op, s))
+			own, table := p.own(ctx, op, s)
+			known.own, known.table = max(known.own, own), max(known.table, table)
 			p.collect(ctx, op, s.SelectionSet, known.below)
 		case *ast.InlineFragment:
 			p.collect(ctx, op, s.SelectionSet, into)
@@ -101,16 +127,17 @@ func (p *pricing) collect(ctx context.Context, op *graphql.OperationContext, set
 	}
 }
 
-// own is what a field costs with nothing below it.
-func (p *pricing) own(ctx context.Context, op *graphql.OperationContext, field *ast.Field) int {
+// own is what a field costs with nothing below it, and what its table does.
+func (p *pricing) own(ctx context.Context, op *graphql.OperationContext, field *ast.Field) (dearest, table int) {
 	arguments := field.ArgumentMap(op.Variables)
-	dearest := 1
+	dearest = 1
 	for _, kind := range p.schema.Schema().GetPossibleTypes(field.ObjectDefinition) {
 		if own, ok := p.schema.Complexity(ctx, kind.Name, field.Name, 0, arguments); ok {
 			dearest = max(dearest, own)
 		}
+		table = max(table, graph.TablesRead(kind.Name, field.Name, arguments))
 	}
-	return dearest
+	return dearest, table
 }
 
 // tally adds up the prices of the fields in an answer. The text is our executor's
@@ -119,6 +146,7 @@ func (p *pricing) own(ctx context.Context, op *graphql.OperationContext, field *
 type tally struct {
 	text []byte
 	at   int
+	read map[*price]bool // the tables that are counted already
 }
 
 func (t *tally) value(p *price) (total int) {
@@ -133,6 +161,10 @@ func (t *tally) value(p *price) (total int) {
 			t.peek()
 			t.at++ // the colon
 			total += field.own + t.value(field)
+			if field.table > 0 && !t.read[field] {
+				t.read[field] = true
+				total += field.table
+			}
 		}
 		t.at++
 	case '[':

@@ -35,14 +35,17 @@ func costOf(t testing.TB, a *apitest.Answer) (c cost, ok bool) {
 }
 
 // counted adds up an answer again, from what it is once unmarshalled: a field is
-// one, and a description fifty. It knows no aliases.
+// one, a description fifty, and the first count a thousand more. It knows no aliases.
 func counted(value any) (total int) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, inner := range v {
 			total++
-			if name == "description" {
+			switch name {
+			case "description":
 				total += 49
+			case "totalCount":
+				total += 1000
 			}
 			total += counted(inner)
 		}
@@ -82,7 +85,12 @@ func TestCostOfAnAnswer(t *testing.T) {
 		{`{ products(first: 100) { nodes { id } } }`, cost{201, 2 + 9}},
 		{`{ products { totalCount nodes { id name description price { amount currencyCode } category { id name } } edges { cursor node { sku } } pageInfo { hasNextPage endCursor } } }`, cost{}},
 		{`{ categories(first: 3) { nodes { name products(first: 5) { nodes { name description } } } } members { nodes { role user { displayName } } } tenant { name currencyCode } }`, cost{}},
-		{`{ products(first: 20, filter: {name: {contains: "nothing like it"}}) { nodes { id name } pageInfo { hasNextPage } } }`, cost{1 + 20*5, 3 + 1}},
+		{`{ products(first: 20, filter: {name: {contains: "nothing like it"}}) { nodes { id name } pageInfo { hasNextPage } } }`, cost{1001 + 20*5, 1003 + 1}},
+		// A table is read once for all entries, and again for another name.
+		{`{ products(first: 1) { totalCount } tenant { stats { orders } } }`, cost{2 + 3 + 2000, 2 + 3 + 2000}},
+		{`{ products(first: 1) { totalCount n: totalCount } more: products(first: 1, filter: {inStock: true}) { totalCount nodes { id } } }`, cost{3 + 4 + 4000, 3 + 4 + 4000}},
+		{`{ categories(first: 10) { nodes { products(first: 1) { totalCount } } } }`, cost{31 + 1000, 2 + 2*2 + 1000}},
+		{`{ products(first: 1) { ...n ...n } } fragment n on ProductConnection { totalCount }`, cost{3 + 1000, 2 + 1000}},
 		{`{ __schema { types { name fields { name } } } }`, cost{0, 0}},
 		{`{ __type(name: "Query") { name kind } }`, cost{3, 3}},
 		{`{ __type(name: "Query") { fields { name } } }`, cost{3, 3}}, // never more than requested
@@ -146,5 +154,12 @@ func TestCostOfARefusal(t *testing.T) {
 	// Executed and refused by what guards the field: it has one.
 	if got, ok := costOf(t, api.Anonymous().Do(t, `{ viewer { role } }`, nil)); !ok || got != (cost{2, 0}) {
 		t.Errorf("signed out: %+v %v", got, ok)
+	}
+	var counts strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&counts, "c%d: products(first: 1) { totalCount } ", i)
+	}
+	if a := owner.Do(t, "{"+counts.String()+"}", nil); a.Code() != "QUERY_TOO_COMPLEX" || !strings.Contains(string(a.Body), "up to 20040 things at once") {
+		t.Errorf("twenty counts: %d %s", a.Status, a.Body)
 	}
 }

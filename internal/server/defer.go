@@ -229,8 +229,9 @@ type part struct {
 type incremental struct {
 	w      http.ResponseWriter
 	shape  *deferrals
-	prices *price
-	cost   cost
+	quote  *quote
+	read   map[*price]bool // as of a tally
+	actual int
 	tree   any                 // what was delivered
 	held   []*graphql.Response // what belongs into a part that was not
 	errors int                 // shown so far
@@ -251,7 +252,7 @@ func (t transport) deliver(w http.ResponseWriter, r *http.Request, exec graphql.
 		t.answer(ctx, w, cmp.Or(media, mediaJSON), op, first, func([]byte) {})
 		return
 	}
-	d := &incremental{w: w, shape: shape, prices: t.pricing.prices(ctx, op), cost: cost{Requested: t.pricing.requested(op)}}
+	d := &incremental{w: w, shape: shape, quote: t.pricing.quoted(op), read: make(map[*price]bool)}
 	w.Header().Set("Content-Type", mediaMultipart+`; boundary="-"; deferSpec=`+deferSpec)
 	d.begin(first, more)
 	var panicked any
@@ -288,7 +289,7 @@ func receive(arrived <-chan *graphql.Response) (response *graphql.Response, ok b
 
 func (d *incremental) begin(first *graphql.Response, more bool) {
 	first.Data, first.Errors, first.HasNext = cut(first.Data, d.shape), d.few(first.Errors), &more
-	d.cost.Actual = (&tally{text: first.Data}).value(d.prices)
+	d.actual = d.tally(first.Data).value(d.quote.prices)
 	_ = json.Unmarshal(first.Data, &d.tree) // the executor wrote it
 	if !more {
 		first.Extensions = d.total()
@@ -329,7 +330,7 @@ func (d *incremental) proceed(more bool) {
 
 // deliver makes a part of a response, nil where what it belongs into is not there.
 func (d *incremental) deliver(response *graphql.Response) *part {
-	at, shape, prices := d.tree, d.shape, d.prices
+	at, shape, prices := d.tree, d.shape, d.quote.prices
 	for _, step := range response.Path {
 		switch step := step.(type) {
 		case ast.PathName:
@@ -348,7 +349,7 @@ func (d *incremental) deliver(response *graphql.Response) *part {
 		return nil
 	}
 	p := &part{Data: cut(response.Data, &deferrals{below: shape.kept()}), Path: response.Path, Label: response.Label, Errors: d.few(response.Errors)}
-	d.cost.Actual += (&tally{text: p.Data}).value(prices)
+	d.actual += d.tally(p.Data).value(prices)
 	var members map[string]any
 	_ = json.Unmarshal(p.Data, &members)
 	maps.Copy(object, members)
@@ -376,9 +377,10 @@ func (d *incremental) few(errs gqlerror.List) gqlerror.List {
 }
 
 func (d *incremental) total() map[string]any {
-	d.cost.Actual = min(d.cost.Actual, d.cost.Requested)
-	return map[string]any{"cost": d.cost}
+	return map[string]any{"cost": cost{d.quote.requested, min(d.actual, d.quote.requested)}}
 }
+
+func (d *incremental) tally(text []byte) *tally { return &tally{text: text, read: d.read} }
 
 func (d *incremental) write(body any, more bool) {
 	text, err := json.Marshal(body)

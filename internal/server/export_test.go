@@ -61,7 +61,7 @@ func Deliver(w http.ResponseWriter, document string, first *graphql.Response, ot
 	doc := gqlparser.MustLoadQuery(schema.Schema(), document)
 	op := &graphql.OperationContext{Doc: doc, Operation: doc.Operations[0], RawQuery: document}
 	prices := &pricing{schema: schema}
-	d := &incremental{w: w, shape: deferred(schema.Schema(), op), prices: prices.prices(context.Background(), op), cost: cost{Requested: 1000}}
+	d := &incremental{w: w, shape: deferred(schema.Schema(), op), quote: &quote{1000, prices.prices(context.Background(), op)}, read: make(map[*price]bool)}
 	d.begin(first, true)
 	for i, response := range others {
 		d.held = append(d.held, response)

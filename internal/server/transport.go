@@ -108,7 +108,7 @@ func (t transport) answer(ctx context.Context, w http.ResponseWriter, media stri
 		return
 	}
 	response.Errors = few(response.Errors, maxErrors)
-	response.Extensions = map[string]any{"cost": t.pricing.of(ctx, op, response.Data)}
+	response.Extensions = map[string]any{"cost": t.pricing.of(op, response.Data)}
 	respond(w, http.StatusOK, response, before)
 }
 

@@ -126,6 +126,8 @@ func bombs() []bomb {
 		{"190 undefined variables", post("{"+numbered(190, "product(id:$v#){id}")+"}", nil), tooComplex, false},
 		{"40 undefined variables", post("{"+numbered(40, "product(id:$v#){id}")+"}", nil), badRequest, true},
 		{"50 introspections", post("{"+numbered(50, "a#:__schema{types{name description fields{name description}}}")+"}", nil), tooComplex, false},
+		{"an introspection of types of fields of types", post("{__schema{types{fields{type{fields{type{fields{type{name}}}}}}}}}", nil), tooComplex, false},
+		{"the same in fragments", post("{__type(name:\"Query\"){...a}} fragment a on __Type{fields{type{...b}}} fragment b on __Type{possibleTypes{...c}} fragment c on __Type{interfaces{name}}", nil), tooComplex, false},
 		{"50 introspections in a fragment", post("{"+strings.Repeat("...f ", 12)+"} fragment f on Query{"+numbered(4, "a#:__type(name:\"Query\"){fields{name type{name}}}")+"}", nil), tooComplex, false},
 		{"120 KB of extensions", []byte(`{"query":"{__typename}","extensions":{"a":` + nested(9_000, `{"a":`, "1", "}") + `,"b":[` + strings.Repeat("1,", 40_000) + `1]}}`), tooComplex, false},
 		{"as much of extensions as the limits allow", []byte(`{"query":"{__typename}","extensions":{"a":` + nested(4_000, `{"a":`, "1", "}") + `,"b":[` + strings.Repeat("1,", 5_900) + `1]}}`), "", true},

@@ -25,6 +25,7 @@ type Limits struct {
 	Directives     int // as written
 	Depth          int // fields and inline fragments inside each other, with fragments spread out
 	Introspections int // __schema and __type, with fragments spread out
+	Lists          int // of an introspection inside each other: types of fields of types …
 	Cost           int // what graph's complexity functions say
 }
 
@@ -34,7 +35,7 @@ const maxName = 100
 
 // DefaultLimits leave room for every page a front end draws and little else.
 func DefaultLimits() Limits {
-	return Limits{Bytes: 64 << 10, Tokens: 2000, Definitions: 30, Fields: 600, Aliases: 50, Pairs: 1000, Directives: 50, Depth: 16, Introspections: 3, Cost: 20_000}
+	return Limits{Bytes: 64 << 10, Tokens: 2000, Definitions: 30, Fields: 600, Aliases: 50, Pairs: 1000, Directives: 50, Depth: 16, Introspections: 3, Lists: 2, Cost: 20_000}
 }
 
 // limiter is a gqlgen extension. Documents seen to be within the limits are
@@ -163,6 +164,7 @@ func (l Limits) check(doc *ast.QueryDocument) *fault.Error {
 		{"directives", c.directives, l.Directives},
 		{"levels", max(c.total.depth, c.inFragments.depth), l.Depth},
 		{"introspections", c.total.introspections, l.Introspections},
+		{"lists of an introspection inside each other", c.lists, l.Lists},
 	} {
 		if bound.has > bound.allow {
 			return fault.New(fault.TooComplex, "This document has more than %d %s. Split it into several requests.", bound.allow, bound.what)
@@ -172,12 +174,13 @@ func (l Limits) check(doc *ast.QueryDocument) *fault.Error {
 }
 
 // extent is how large a selection is once its fragments are spread out.
-type extent struct{ fields, depth, introspections int }
+type extent struct{ fields, depth, introspections, lists int }
 
 func (e *extent) grow(by extent) {
 	e.fields = min(e.fields+by.fields, 1<<30)
 	e.depth = max(e.depth, by.depth)
 	e.introspections = min(e.introspections+by.introspections, 1<<30)
+	e.lists = max(e.lists, by.lists)
 }
 
 // counter walks each selection set once: a fragment's extent is kept, so that
@@ -190,6 +193,7 @@ type counter struct {
 	aliases     int
 	pairs       int
 	directives  int
+	lists       int
 }
 
 func (c *counter) fragment(name string) extent {
@@ -222,10 +226,15 @@ func (c *counter) walk(set ast.SelectionSet, seen map[string]int) (e extent) {
 			c.pairs += seen[s.Alias]
 			seen[s.Alias]++
 			c.directives += len(s.Directives)
-			e.grow(within(c.selection(s.SelectionSet)))
-			if s.Name == "__schema" || s.Name == "__type" {
-				e.introspections++
+			inner := within(c.selection(s.SelectionSet))
+			switch s.Name {
+			case "__schema", "__type":
+				inner.introspections++
+				c.lists = max(c.lists, inner.lists)
+			case "fields", "interfaces", "possibleTypes", "inputFields", "enumValues": // each as long as the schema
+				inner.lists++
 			}
+			e.grow(inner)
 		case *ast.InlineFragment:
 			c.directives += len(s.Directives)
 			e.grow(within(c.walk(s.SelectionSet, seen)))

@@ -249,7 +249,7 @@ func (t transport) deliver(w http.ResponseWriter, r *http.Request, exec graphql.
 	more := first.HasNext != nil && *first.HasNext
 	if first.Data == nil || !more && media != "" { // nothing was there to be deferred
 		first.HasNext = nil
-		t.answer(ctx, w, cmp.Or(media, mediaJSON), op, first, func([]byte) {})
+		t.answer(w, cmp.Or(media, mediaJSON), op, first, func([]byte) {})
 		return
 	}
 	d := &incremental{w: w, shape: shape, quote: t.pricing.quoted(op), read: make(map[*price]bool)}

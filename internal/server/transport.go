@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -97,12 +96,12 @@ func (t transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 		refuse(w, http.StatusGatewayTimeout, fault.New(fault.Timeout, "This took too long and was stopped. Ask for less at a time."))
 		return
 	}
-	t.answer(ctx, w, media, op, response, func(text []byte) { keep(ctx, key, response, text) })
+	t.answer(w, media, op, response, func(text []byte) { keep(ctx, key, response, text) })
 }
 
 // answer writes what became of an operation. before is called with the text of an
 // answer that was executed, before anybody sees it.
-func (t transport) answer(ctx context.Context, w http.ResponseWriter, media string, op *graphql.OperationContext, response *graphql.Response, before func(text []byte)) {
+func (t transport) answer(w http.ResponseWriter, media string, op *graphql.OperationContext, response *graphql.Response, before func(text []byte)) {
 	if response.Data == nil { // refused by what stands around the operation
 		notExecuted(w, media, response.Errors)
 		return

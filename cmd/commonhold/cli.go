@@ -25,6 +25,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run everything on this machine: an embedded PostgreSQL, two demo tenants, the API and GraphiQL."`
 	Serve   serveCmd   `cmd:"" help:"Run the API in production, on a migrated PostgreSQL."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to the version of this binary."`
+	Keys    keysCmd    `cmd:"" help:"Look after the keys that sign access tokens."`
 	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
 	Version versionCmd `cmd:"" help:"Print the version."`

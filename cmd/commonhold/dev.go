@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -62,11 +61,15 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer db.Close()
-	key, err := d.signingKey()
+	ring, err := d.keyring()
 	if err != nil {
 		return err
 	}
-	tokens, err := auth.NewTokens("http://commonhold.localhost", "commonhold", 0, nil, key)
+	keys, err := auth.OpenKeys(ctx, db, ring, 0)
+	if err != nil {
+		return err
+	}
+	tokens, err := keys.Tokens("http://commonhold.localhost", "commonhold")
 	if err != nil {
 		return err
 	}
@@ -82,6 +85,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	served := make(chan error, 1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	go keys.Keep(ctx)
 	go func() { served <- server.Run(ctx, listener, handler) }()
 	if u.done != nil {
 		go func() {
@@ -141,7 +145,7 @@ func (d *devCmd) screen(con console, addr string, u *urls) {
 
 // reset is what a shell makes a fresh data directory with.
 func (d *devCmd) reset() string {
-	return fmt.Sprintf("rm -rf %s %s", quoted(filepath.Join(d.Data, "postgres")), quoted(filepath.Join(d.Data, "signing-key.pem")))
+	return fmt.Sprintf("rm -rf %s %s", quoted(filepath.Join(d.Data, "postgres")), quoted(d.keyFile()))
 }
 
 // curl is a line that signs in when it is pasted.
@@ -159,30 +163,6 @@ func accounts() []graphiql.Account {
 		all = append(all, graphiql.Account{Tenant: a.Tenant, TenantName: a.TenantName, Email: a.Email, Role: role[:1] + strings.ToLower(role[1:]), Password: demo.Password})
 	}
 	return all
-}
-
-// signingKey reads the key of this data directory, and makes it the first time.
-func (d *devCmd) signingKey() (auth.SigningKey, error) {
-	file := filepath.Join(d.Data, "signing-key.pem")
-	text, err := os.ReadFile(file)
-	if err == nil {
-		key, err := auth.ParseSigningKey(text)
-		if err != nil {
-			return key, fault.New(fault.DataDirectory, "%s is damaged. Delete it: a new one is made, and everybody signs in again.", file).Because(err)
-		}
-		return key, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return auth.SigningKey{}, fault.New(fault.DataDirectory, "%s cannot be read.", file).Because(err)
-	}
-	key, err := auth.NewSigningKey()
-	if err != nil {
-		return key, err
-	}
-	if text, err = keepSecret(file, key.PEM()); err != nil {
-		return auth.SigningKey{}, fault.New(fault.DataDirectory, "%s cannot be written.", file).Because(err)
-	}
-	return auth.ParseSigningKey(text)
 }
 
 // loopbackOnly refuses an address that others can reach: the demo passwords are

@@ -287,12 +287,12 @@ func TestDevKeepsItsData(t *testing.T) {
 	fourth.interrupt()
 
 	// What is damaged is named, and nothing is overwritten.
-	key := filepath.Join(data, "signing-key.pem")
+	key := filepath.Join(data, "key-encryption-key")
 	if err := os.WriteFile(key, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fifth := begin(t, nil, args...)
-	if code := fifth.exit(); code != exitFailed || !strings.Contains(fifth.stderr.String(), "signing-key.pem is damaged. Delete it") || !strings.Contains(fifth.stderr.String(), "code: DATA_DIRECTORY") {
+	if code := fifth.exit(); code != exitFailed || !strings.Contains(fifth.stderr.String(), "key-encryption-key is damaged. Bring back what it held") || !strings.Contains(fifth.stderr.String(), "code: DATA_DIRECTORY") {
 		t.Errorf("a damaged key: exit status %d, %s", code, fifth.stderr)
 	}
 	if text, err := os.ReadFile(key); err != nil || string(text) != "garbage" {

@@ -71,6 +71,8 @@ func TestHelpIsComplete(t *testing.T) {
 var (
 	// mention is a command line in prose or code, up to its end.
 	mention = regexp.MustCompile("(?:\\bcommonhold|go run \\./cmd/commonhold) ([a-z]+)((?:\\\\\\n|[^\\n`;|&)])*)")
+	// word is the second word of a command.
+	word = regexp.MustCompile(`^ [a-z]+`)
 	// flag is a flag in it.
 	flag = regexp.MustCompile(`(?:^|[\s\x60\[|(])--([a-z][a-z-]*)`)
 	// alone is a flag in code, without its command.
@@ -83,14 +85,18 @@ var (
 func wrong(text string, all map[string]*kong.Node) (found []string) {
 	for _, block := range code.FindAllString(text, -1) {
 		for _, m := range mention.FindAllStringSubmatch(block, -1) {
-			command, ok := all[m[1]]
+			name := m[1]
+			if second := word.FindString(m[2]); all[name] == nil && second != "" { // such as "keys list"
+				name += second
+			}
+			command, ok := all[name]
 			if !ok {
-				found = append(found, "no command "+m[1])
+				found = append(found, "no command "+name)
 				continue
 			}
 			for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
 				if !slices.ContainsFunc(command.Flags, func(known *kong.Flag) bool { return known.Name == f[1] }) {
-					found = append(found, m[1]+" has no --"+f[1])
+					found = append(found, name+" has no --"+f[1])
 				}
 			}
 		}
@@ -141,6 +147,9 @@ func TestWrongMentionsAreFound(t *testing.T) {
 	for text, want := range map[string]string{
 		"```sh\ncommonhold serve --addr x \\\n  --frob y\n```":         "serve has no --frob",
 		"`commonhold frobnicate`":                                      "no command frobnicate",
+		"`commonhold keys frobnicate --now`":                           "no command keys frobnicate",
+		"`commonhold keys rotate --now` and `commonhold keys list`":    "",
+		"`commonhold keys list --now`":                                 "keys list has no --now",
 		"```sh\ngo run ./cmd/commonhold dev --tenants 3\n```":          "dev has no --tenants",
 		"the flag `--frob` does it":                                    "no command has --frob",
 		"`commonhold migrate --status --dry-run --json` and `--help`.": "",

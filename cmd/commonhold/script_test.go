@@ -15,6 +15,7 @@ import (
 
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/demo"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
@@ -26,7 +27,7 @@ import (
 //	sql DSN STATEMENT  run a statement
 //	demo               seed the demo tenants into $APP and $CONTROL
 //	busy NAME          listen on a port and put its address in $NAME
-//	key FILE           write a signing key
+//	key FILE           write a key-encryption key
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -56,9 +57,9 @@ func TestScripts(t *testing.T) {
 				ts.Setenv(args[0], listener.Addr().String())
 			},
 			"key": func(ts *testscript.TestScript, _ bool, args []string) {
-				key, err := auth.NewSigningKey()
+				_, text, err := keyring.New()
 				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), key.PEM(), 0o600))
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 			},
 		},
 	})

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
@@ -18,31 +19,24 @@ import (
 )
 
 type serveCmd struct {
-	Addr          string   `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"COMMONHOLD_ADDR"`
-	AppURL        string   `help:"Database URL that logs in as commonhold_app." placeholder:"URL" env:"COMMONHOLD_APP_URL"`
-	ControlURL    string   `help:"Database URL that logs in as commonhold_control." placeholder:"URL" env:"COMMONHOLD_CONTROL_URL"`
-	SigningKey    string   `help:"File with the Ed25519 private key that signs access tokens, PKCS #8 in PEM: openssl genpkey -algorithm ed25519." type:"path" placeholder:"FILE" env:"COMMONHOLD_SIGNING_KEY"`
-	PublicURL     string   `help:"Where clients reach this API; the issuer of its tokens." placeholder:"URL" env:"COMMONHOLD_PUBLIC_URL"`
-	Origin        []string `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
-	MaxConns      int32    `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
-	Introspection bool     `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
-	Trusted       string   `help:"Answer only the documents in this file, as the client preset of graphql-codegen writes it." name:"trusted-documents" type:"path" placeholder:"FILE" env:"COMMONHOLD_TRUSTED_DOCUMENTS"`
-	Playground    bool     `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
+	Addr          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"COMMONHOLD_ADDR"`
+	AppURL        string        `help:"Database URL that logs in as commonhold_app." placeholder:"URL" env:"COMMONHOLD_APP_URL"`
+	ControlURL    string        `help:"Database URL that logs in as commonhold_control." placeholder:"URL" env:"COMMONHOLD_CONTROL_URL"`
+	KeyFile       string        `help:"File with the key that encrypts the secrets in the database, 32 random bytes in base64: openssl rand -base64 32. A further line holds an older key that still opens them." name:"key-encryption-key" type:"path" placeholder:"FILE" env:"COMMONHOLD_KEY_ENCRYPTION_KEY"`
+	KeyRotation   time.Duration `help:"How long a key signs access tokens before the next one takes over." default:"720h" placeholder:"DURATION" env:"COMMONHOLD_KEY_ROTATION"`
+	PublicURL     string        `help:"Where clients reach this API; the issuer of its tokens." placeholder:"URL" env:"COMMONHOLD_PUBLIC_URL"`
+	Origin        []string      `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
+	MaxConns      int32         `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
+	Introspection bool          `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
+	Trusted       string        `help:"Answer only the documents in this file, as the client preset of graphql-codegen writes it." name:"trusted-documents" type:"path" placeholder:"FILE" env:"COMMONHOLD_TRUSTED_DOCUMENTS"`
+	Playground    bool          `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
 }
 
 func (s *serveCmd) Run(ctx context.Context, con console) error {
 	if err := s.complete(); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(s.SigningKey)
-	if err != nil {
-		return fault.New(fault.Config, "The signing key %s cannot be read.", s.SigningKey).Because(err)
-	}
-	key, err := auth.ParseSigningKey(text)
-	if err != nil {
-		return err
-	}
-	tokens, err := auth.NewTokens(s.PublicURL, "commonhold", 0, nil, key)
+	ring, err := readKeyring(s.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -64,6 +58,17 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	if err := s.noDemo(ctx, db, passwords); err != nil {
 		return err
 	}
+	keys, err := auth.OpenKeys(ctx, db, ring, s.KeyRotation)
+	if err != nil {
+		return err
+	}
+	tokens, err := keys.Tokens(s.PublicURL, "commonhold")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go keys.Keep(ctx)
 	people := auth.NewService(db, registry, tokens, passwords)
 	con.say("ready http://%s", listener.Addr())
 	return server.Run(ctx, listener, server.New(server.Config{
@@ -78,11 +83,11 @@ func (s *serveCmd) complete() error {
 	for _, setting := range []struct{ flag, env, value string }{
 		{"--app-url", "COMMONHOLD_APP_URL", s.AppURL},
 		{"--control-url", "COMMONHOLD_CONTROL_URL", s.ControlURL},
-		{"--signing-key", "COMMONHOLD_SIGNING_KEY", s.SigningKey},
+		{"--key-encryption-key", "COMMONHOLD_KEY_ENCRYPTION_KEY", s.KeyFile},
 		{"--public-url", "COMMONHOLD_PUBLIC_URL", s.PublicURL},
 	} {
 		if setting.value == "" {
-			missing = append(missing, fmt.Sprintf("\n  %-14s or %s", setting.flag, setting.env))
+			missing = append(missing, fmt.Sprintf("\n  %-20s or %s", setting.flag, setting.env))
 		}
 	}
 	if missing != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
@@ -42,17 +42,17 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	key, err := auth.NewSigningKey()
+	_, key, err := keyring.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyFile, manifest := filepath.Join(dir, "key.pem"), filepath.Join(dir, "persisted-documents.json")
+	keyFile, manifest := filepath.Join(dir, "key"), filepath.Join(dir, "persisted-documents.json")
 	const document = "query Listed { __typename }"
 	trusted, err := json.Marshal(map[string]string{"0a1b2c": document})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, text := range map[string][]byte{keyFile: key.PEM(), manifest: trusted} {
+	for file, text := range map[string][]byte{keyFile: key, manifest: trusted} {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestServe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := begin(t, c.env, append([]string{"serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
-				"--signing-key", keyFile, "--public-url", "http://127.0.0.1"}, c.flags...)...)
+				"--key-encryption-key", keyFile, "--public-url", "http://127.0.0.1"}, c.flags...)...)
 			var origin string
 			eventually(t, "the line ready …", func() bool {
 				if line := regexp.MustCompile(`(?m)^ready (http://\S+)$`).FindStringSubmatch(p.stderr.String()); line != nil {

@@ -198,7 +198,7 @@ func TestARecordIsThereWhereverItIsCancelled(t *testing.T) {
 		},
 		"signing out": func(ctx context.Context, _ Registration, _ *tenant.Tenant, held *Session) error {
 			var session id.Session
-			claims, err := s.tokens.Verify(held.AccessToken)
+			claims, err := s.tokens.Verify(context.Background(), held.AccessToken)
 			if err != nil {
 				return err
 			}

@@ -284,7 +284,7 @@ func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor
 // Errors: fault.Unauthenticated for a token that is not valid, whose session has
 // ended or whose person is no member any more; fault.TenantSuspended.
 func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, error) {
-	claims, err := s.tokens.Verify(token)
+	claims, err := s.tokens.Verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}

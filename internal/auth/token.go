@@ -2,13 +2,12 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +43,6 @@ const (
 	latestTime = 253402300799
 
 	tokenType = "at+jwt" // RFC 9068 section 2.1
-	pemType   = "PRIVATE KEY"
 )
 
 // SigningKey is an Ed25519 key with its public name. Printing, logging or
@@ -61,46 +59,6 @@ func NewSigningKey() (SigningKey, error) {
 		return SigningKey{}, fmt.Errorf("make a signing key: %w", err)
 	}
 	return SigningKey{ID: thumbprint(public), Private: private}, nil
-}
-
-// ParseSigningKey reads one PKCS#8 private key in PEM, as SigningKey.PEM and
-// OpenSSL write it. Anything else is fault.Config with a message that says how to
-// make a key; nothing of the input is in the error.
-func ParseSigningKey(text []byte) (SigningKey, error) {
-	refuse := func(reason string) (SigningKey, error) {
-		return SigningKey{}, fault.New(fault.Config,
-			"The signing key must be one Ed25519 private key as PKCS#8 in PEM. Make one with: openssl genpkey -algorithm ed25519").
-			Because(errors.New(reason))
-	}
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return refuse("no PEM block")
-	}
-	if block.Type != pemType {
-		return refuse("the PEM block is not a PKCS#8 private key")
-	}
-	if len(bytes.TrimSpace(rest)) > 0 {
-		return refuse("more follows the first PEM block")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return refuse("the PEM block does not hold a PKCS#8 private key")
-	}
-	private, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return refuse("the key is of another algorithm")
-	}
-	return SigningKey{ID: thumbprint(public(private)), Private: private}, nil
-}
-
-// PEM is the key as PKCS#8 in PEM, for ParseSigningKey. It is the secret itself:
-// write it with mode 0600.
-func (k SigningKey) PEM() []byte {
-	der, err := x509.MarshalPKCS8PrivateKey(k.Private)
-	if err != nil {
-		panic(fmt.Sprintf("auth: marshal an Ed25519 key: %v", err)) // only for a type it does not know
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
 }
 
 // Public is the half that verifies: what other servers accept during a rotation.
@@ -153,53 +111,38 @@ type Tokens struct {
 	issuer, audience string
 	lifetime         time.Duration
 	now              func() time.Time
-	kid              string
-	sign             func(*jwt.Token) (string, error) // holds the key where no way of printing a Tokens reaches it
-	accepted         map[string]ed25519.PublicKey
+	keys             *KeySet
 }
 
-// NewTokens makes the issuer and verifier of one deployment. Tokens are signed
-// with signing; those of alsoAccepted are good too, so that a key can be replaced
-// without signing anyone out. A lifetime of zero is DefaultTokenLifetime, the
+// NewTokens makes an issuer and verifier whose keys never change, as tests and tools
+// need one; a server's come from KeySet.Tokens. Tokens are signed with signing; those
+// of alsoAccepted are good too. A lifetime of zero is DefaultTokenLifetime, the
 // others are 1 second to 24 hours; shortening it refuses the tokens that were
 // issued for longer. now is time.Now if nil.
 //
 // Errors: fault.Config.
 func NewTokens(issuer, audience string, lifetime time.Duration, now func() time.Time, signing SigningKey, alsoAccepted ...ed25519.PublicKey) (*Tokens, error) {
-	if issuer == "" || audience == "" {
-		return nil, fault.New(fault.Config, "Access tokens need an issuer and an audience. Set both.")
-	}
 	if lifetime == 0 {
 		lifetime = DefaultTokenLifetime
-	}
-	if lifetime < time.Second || lifetime > maxTokenLifetime {
-		return nil, fault.New(fault.Config, "The lifetime of access tokens must be between 1 second and 24 hours.")
 	}
 	if now == nil {
 		now = time.Now
 	}
-	// Signing with a public half that does not belong to the private one gives the
-	// private one away.
-	if len(signing.Private) != ed25519.PrivateKeySize ||
-		!ed25519.NewKeyFromSeed(signing.Private.Seed()).Equal(signing.Private) ||
-		signing.ID != thumbprint(signing.Public()) {
-		return nil, fault.New(fault.Config, "The signing key is damaged. Restore it, or make one with: openssl genpkey -algorithm ed25519")
+	keys, err := fixedKeys(signing, alsoAccepted)
+	if err != nil {
+		return nil, err
 	}
-	accepted := map[string]ed25519.PublicKey{signing.ID: signing.Public()}
-	for _, key := range alsoAccepted {
-		if len(key) != ed25519.PublicKeySize {
-			return nil, fault.New(fault.Config, "One of the accepted keys is not an Ed25519 public key.")
-		}
-		accepted[thumbprint(key)] = key
+	return newTokens(issuer, audience, lifetime, now, keys)
+}
+
+func newTokens(issuer, audience string, lifetime time.Duration, now func() time.Time, keys *KeySet) (*Tokens, error) {
+	if issuer == "" || audience == "" {
+		return nil, fault.New(fault.Config, "Access tokens need an issuer and an audience. Set both.")
 	}
-	return &Tokens{
-		issuer: issuer, audience: audience,
-		lifetime: lifetime.Truncate(time.Second),
-		now:      now,
-		kid:      signing.ID,
-		sign:     func(token *jwt.Token) (string, error) { return token.SignedString(signing.Private) },
-		accepted: accepted,
-	}, nil
+	if lifetime < time.Second || lifetime > maxTokenLifetime {
+		return nil, fault.New(fault.Config, "The lifetime of access tokens must be between 1 second and 24 hours.")
+	}
+	return &Tokens{issuer: issuer, audience: audience, lifetime: lifetime.Truncate(time.Second), now: now, keys: keys}, nil
 }
 
 // Issue signs a token for the session, user and tenant of c, good from now for the
@@ -224,9 +167,13 @@ func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) 
 		"iat": issued.Unix(),
 		"exp": expiresAt.Unix(),
 	})
+	key, err := t.keys.signing()
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("issue an access token: %w", err)
+	}
 	unsigned.Header["typ"] = tokenType
-	unsigned.Header["kid"] = t.kid
-	token, err = t.sign(unsigned)
+	unsigned.Header["kid"] = key.id
+	token, err = key.sign(unsigned)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("issue an access token: %w", err)
 	}
@@ -256,11 +203,14 @@ func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) 
 //
 // Other claims are ignored, so that a later version may add some.
 //
+// It asks the database only where kid is a name that a key could have and this server
+// has not heard of it, and then once in a few seconds at most.
+//
 // Errors: always fault.Unauthenticated, with one message for whatever is wrong,
 // and another for a token that was right until it expired. The cause is a fixed
 // text for the log that holds nothing of the token.
-func (t *Tokens) Verify(token string) (Claims, error) {
-	claims, err := t.check(token)
+func (t *Tokens) Verify(ctx context.Context, token string) (Claims, error) {
+	claims, err := t.check(ctx, token)
 	if err != nil {
 		return Claims{}, fault.New(fault.Unauthenticated, "This access token is not valid. Sign in again.").Because(err)
 	}
@@ -271,7 +221,7 @@ func (t *Tokens) Verify(token string) (Claims, error) {
 }
 
 // check is everything but the expiry.
-func (t *Tokens) check(token string) (Claims, error) {
+func (t *Tokens) check(ctx context.Context, token string) (Claims, error) {
 	if len(token) > maxTokenBytes {
 		return Claims{}, errors.New("longer than 4 KiB")
 	}
@@ -294,7 +244,7 @@ func (t *Tokens) check(token string) (Claims, error) {
 	if err != nil {
 		return Claims{}, fmt.Errorf("header: %w", err)
 	}
-	key, err := t.checkHeader(header)
+	key, err := t.checkHeader(ctx, header)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -310,7 +260,7 @@ func (t *Tokens) check(token string) (Claims, error) {
 	return t.checkClaims(members)
 }
 
-func (t *Tokens) checkHeader(header map[string]any) (ed25519.PublicKey, error) {
+func (t *Tokens) checkHeader(ctx context.Context, header map[string]any) (ed25519.PublicKey, error) {
 	for name := range header {
 		if name != "alg" && name != "typ" && name != "kid" {
 			return nil, errors.New("the header has a member other than alg, typ and kid")
@@ -326,7 +276,7 @@ func (t *Tokens) checkHeader(header map[string]any) (ed25519.PublicKey, error) {
 		return nil, errors.New("typ is not at+jwt")
 	}
 	kid, _ := header["kid"].(string)
-	key, ok := t.accepted[kid]
+	key, ok := t.keys.accepted(ctx, kid)
 	if !ok {
 		return nil, errors.New("kid names no accepted key")
 	}

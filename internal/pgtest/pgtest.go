@@ -104,6 +104,22 @@ func URL(t testing.TB, user string) string {
 	return shared.start(t).DSN(user, Database)
 }
 
+// Separate makes a migrated database of the test's own, for what belongs to no tenant,
+// and tells where user reaches it.
+func Separate(t testing.TB) (url func(user string) string) {
+	t.Helper()
+	ctx := context.Background()
+	name := "separate_" + strings.ReplaceAll(id.New().String(), "-", "")
+	url = func(user string) string { return ServerURL(t, user, name) }
+	if err := postgres.CreateDatabase(ctx, URL(t, "postgres"), name); err != nil {
+		t.Fatalf("make a database: %v", err)
+	}
+	if err := postgres.Migrate(ctx, url("postgres"), nil); err != nil {
+		t.Fatalf("migrate a database: %v", err)
+	}
+	return url
+}
+
 // Superuser is a connection to the shared database of whom no policy binds.
 func Superuser(t testing.TB) *pgx.Conn {
 	t.Helper()

@@ -77,13 +77,27 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return &DB{app: app, control: control}, nil
 }
 
+// OpenControl is Open for what works on the platform alone: no handle of a tenant
+// can be used.
+//
+// Errors: as Open.
+func OpenControl(ctx context.Context, url string) (*DB, error) {
+	control, err := openPool(ctx, url, 0, "commonhold_control")
+	if err != nil {
+		return nil, err
+	}
+	return &DB{control: control}, nil
+}
+
 // SetLocate says how tenants are found. The registry that knows it needs the
 // control pool first, hence not an argument of Open.
 func (db *DB) SetLocate(locate Locate) { db.locate = locate }
 
-// Close waits for connections in use and closes both pools.
+// Close waits for connections in use and closes the pools.
 func (db *DB) Close() {
-	db.app.Close()
+	if db.app != nil {
+		db.app.Close()
+	}
 	db.control.Close()
 }
 

@@ -148,6 +148,8 @@ func TestRightsOfTheRequestRole(t *testing.T) {
 		"select * from user_credentials",
 		"select * from sessions",
 		"select * from refresh_tokens",
+		"select * from signing_keys",
+		"insert into signing_keys (id, public_key, private_key_sealed, activates_at) values (repeat('x', 43), sha256('x'), 'x', now())",
 		"insert into users (id, email, display_name) values (gen_random_uuid(), 'x@tests.example', 'X')",
 		"update users set display_name = 'X'",
 		"insert into memberships (tenant_id, id, user_id, role) select tenant_id, gen_random_uuid(), user_id, 'OWNER' from memberships",

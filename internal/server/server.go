@@ -52,6 +52,8 @@ func New(c Config) http.Handler {
 		answer(w, http.StatusOK, map[string]any{"status": "alive"})
 	})
 	r.Get("/readyz", ready(c.DB))
+	r.Get("/.well-known/jwks.json", c.Resolver.Auth.JWKS)
+	r.Head("/.well-known/jwks.json", c.Resolver.Auth.JWKS)
 	r.Group(func(r chi.Router) {
 		r.Use(c.cors(), c.sameOrigin, bounded, c.Resolver.Auth.Middleware, named)
 		r.Handle("/graphql", newGraphQL(c))
@@ -62,7 +64,7 @@ func New(c Config) http.Handler {
 		r.Handle("/playground", page)
 		r.Handle("/playground/*", page)
 	}
-	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { // of the two above
+	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { // of those above
 		notAllowed("Ask with GET.", http.MethodGet).write(w, mediaJSON)
 	})
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {

@@ -48,6 +48,16 @@ type Session struct {
 	RevokedWhy *string
 }
 
+type SigningKey struct {
+	ID               string
+	PublicKey        []byte
+	PrivateKeySealed []byte
+	CreatedAt        time.Time
+	ActivatesAt      time.Time
+	RetiresAt        *time.Time
+	ExpiresAt        *time.Time
+}
+
 type Tenant struct {
 	ID           tenant.ID
 	Slug         string

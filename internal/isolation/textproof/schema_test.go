@@ -24,7 +24,7 @@ func TestSchemaIsReadFromTheMigrations(t *testing.T) {
 	}{
 		{sets[0].schema, "categories:tenant_id=tenant customers:tenant_id=tenant events:tenant_id=tenant order_items:tenant_id=tenant order_numbers:tenant_id=tenant orders:tenant_id=tenant products:tenant_id=tenant"},
 		{sets[1].schema, "memberships:tenant_id=tenant users:id=member"},
-		{platform, "memberships:tenant_id=tenant placements:tenant_id=tenant plans refresh_tokens sessions:tenant_id=tenant tenant_doors:tenant_id=tenant tenants:id=tenant user_credentials users:id=member"},
+		{platform, "memberships:tenant_id=tenant placements:tenant_id=tenant plans refresh_tokens sessions:tenant_id=tenant signing_keys tenant_doors:tenant_id=tenant tenants:id=tenant user_credentials users:id=member"},
 	} {
 		var got []string // with those of nouns that came later
 		for _, name := range slices.Sorted(maps.Keys(c.schema.Tables)) {

@@ -17,6 +17,7 @@ const (
 // caller's. Resolvers and the transport have no part in it.
 var platformRule = rule{name: "platform", check: platformUsed, excepted: map[string]exception{
 	"internal/control":                 {anyNumber, "the registry: it finds tenants for everybody else"},
+	"internal/job.Send":                {1, "leaves a mail for the platform's own worker, in the transaction of who may open one"},
 	"internal/auth":                    {anyNumber, "signing in, before there is a tenant, and what a verified token names"},
 	"internal/postgres.DB.Control":     {1, "is what the rule is about"},
 	"internal/postgres.DB.InControlTx": {1, "is what the rule is about"},

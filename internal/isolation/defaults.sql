@@ -48,9 +48,11 @@ select 'grant.system', 'error', s.object,
        format('revoke %s from %s', s.right_on, case s.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(s.grantee)) end)
 from system as s, parties as p
 where s.grantee = p.app
-   -- Who moves a tenant holds its writers off, by the lock that hardening took away.
+   -- Who moves a tenant holds its writers off, by the lock that hardening took away;
+   -- who leaves work for later wakes the workers.
    or (s.grantee = p.control
-       and s.object not in ('function pg_advisory_xact_lock(bigint)', 'function pg_try_advisory_xact_lock(bigint)'))
+       and s.object not in ('function pg_advisory_xact_lock(bigint)', 'function pg_try_advisory_xact_lock(bigint)',
+                            'function pg_notify(text,text)'))
    or (s.grantee = 0
        -- What initdb gave everybody is recorded; a function without a record began open.
        and not exists (select from pg_init_privs as i, aclexplode(i.initprivs) as x

@@ -1,0 +1,9 @@
+-- name: CreateJob :exec
+-- CreateJob leaves work to River, and wakes whoever listens once this transaction has
+-- committed. It is not tenant-scoped: the platform's own worker takes it.
+with job as (
+    insert into river_job (kind, queue, args, max_attempts)
+    values (@kind, @queue, @args, @max_attempts)
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;

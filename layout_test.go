@@ -26,20 +26,27 @@ var order = []string{
 
 // reserved says which packages alone may import a library.
 var reserved = map[string][]string{
-	"github.com/jackc/pgx/v5":                     {"internal/postgres", "internal/isolation", "internal/pgtest", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
-	"github.com/jackc/pgx/v5/pgconn":              {"internal/postgres", "internal/isolation", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"},
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch":     {"internal/postgres"},
-	"github.com/jackc/pgx/v5/pgtype":              {"internal/id", "sqlc/tenantsql", "sqlc/accountsql"}, // how an id and a transaction are written
-	"github.com/jackc/pgx/v5/pgxpool":             {"internal/postgres", "internal/bench"},
-	"database/sql":                                {"internal/postgres"}, // goose takes nothing else
-	"github.com/go-chi/chi/v5":                    {"internal/server", "internal/auth", "cmd/commonhold"},
-	"github.com/vikstrous/dataloadgen":            {"graph"},
-	"github.com/alexedwards/argon2id":             {"internal/auth"},
-	"github.com/golang-jwt/jwt/v5":                {"internal/auth"},
-	"github.com/pressly/goose/v3":                 {"internal/postgres"},
-	"github.com/alecthomas/kong":                  {"cmd/commonhold"},
-	"github.com/jackc/pgx/v5/stdlib":              {"internal/postgres"},
-	"github.com/99designs/gqlgen/graphql/handler": {"internal/server"},
+	"github.com/jackc/pgx/v5":                 {"internal/postgres", "internal/isolation", "internal/pgtest", "internal/bench", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"}, // doctor connects as itself
+	"github.com/jackc/pgx/v5/pgconn":          {"internal/postgres", "internal/isolation", "sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql"},
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch": {"internal/postgres"},
+	// River runs its statements on our pool, which stays where it is; what they do is
+	// said elsewhere.
+	"github.com/riverqueue/river/riverdriver":            {"internal/postgres"},
+	"github.com/riverqueue/river/riverdriver/riverpgxv5": {"internal/postgres"},
+	"github.com/riverqueue/river":                        {"internal/postgres", "internal/job"},
+	"github.com/riverqueue/river/rivertype":              {"internal/job"},
+	"github.com/wneessen/go-mail":                        {"internal/job"},
+	"github.com/jackc/pgx/v5/pgtype":                     {"internal/id", "sqlc/tenantsql", "sqlc/accountsql"}, // how an id and a transaction are written
+	"github.com/jackc/pgx/v5/pgxpool":                    {"internal/postgres", "internal/bench"},
+	"database/sql":                                       {"internal/postgres"}, // goose takes nothing else
+	"github.com/go-chi/chi/v5":                           {"internal/server", "internal/auth", "cmd/commonhold"},
+	"github.com/vikstrous/dataloadgen":                   {"graph"},
+	"github.com/alexedwards/argon2id":                    {"internal/auth"},
+	"github.com/golang-jwt/jwt/v5":                       {"internal/auth"},
+	"github.com/pressly/goose/v3":                        {"internal/postgres"},
+	"github.com/alecthomas/kong":                         {"cmd/commonhold"},
+	"github.com/jackc/pgx/v5/stdlib":                     {"internal/postgres"},
+	"github.com/99designs/gqlgen/graphql/handler":        {"internal/server"},
 	// A parser in WebAssembly, for the static proof alone; the package above it drags in
 	// one in C.
 	"github.com/wasilibs/go-pgquery/parser": {"internal/isolation/textproof"},
@@ -110,6 +117,9 @@ func TestDependencyViolationsAreFound(t *testing.T) {
 		{"internal/auth", "github.com/jackc/pgx/v5", "reserved"},
 		{"internal/postgres", "github.com/jackc/pgx/v5/pgproto3", "reserved for nobody"},
 		{"internal/control", "database/sql", "reserved"},
+		{"internal/auth", "github.com/riverqueue/river", "reserved"},
+		{"internal/job", "github.com/riverqueue/river/riverdriver/riverpgxv5", "reserved"},
+		{"internal/job", module + "internal/control", "stands after"},
 		{"graph", module + "internal/pgtest", "stands after"},
 		{"internal/helpers", "fmt", "no place"},
 	} {

@@ -71,6 +71,7 @@ const (
 	NotMigrated       Code = "NOT_MIGRATED"       // the schema is older than this binary serves
 	SchemaTooNew      Code = "SCHEMA_TOO_NEW"     // the schema is newer than this binary serves
 	MissingPrivileges Code = "MISSING_PRIVILEGES" // the role may not do what the command needs
+	MailNotSent       Code = "MAIL_NOT_SENT"      // a mail was not taken, now or for good
 	WallBroken        Code = "WALL_BROKEN"        // doctor found an isolation rule that does not hold
 )
 

@@ -14,8 +14,6 @@ import (
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
-
 // every is one whole mail of each template, to an address of the test's own.
 func every(t *testing.T) []job.Mail {
 	t.Helper()

@@ -77,7 +77,7 @@ func describeRiver(t *testing.T, conn *pgx.Conn) []string {
 			union all
 			select format('trigger %s', g.tgname) from pg_trigger as g where g.tgrelid::regclass::text ~ '^control.river_' and not g.tgisinternal
 			union all
-			select format('sequence %s %s', s.sequencename, s.data_type) from pg_sequences as s where s.schemaname = 'control' and s.sequencename !~ 'river_migration'
+			select format('sequence %s %s', s.sequencename, s.data_type) from pg_sequences as s where s.schemaname = 'control' and s.sequencename ~ '^river_' and s.sequencename !~ 'river_migration'
 			union all
 			select format('type %s %s', t.typname, (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum as e where e.enumtypid = t.oid))
 			from pg_type as t where t.typnamespace = 'control'::regnamespace and t.typtype = 'e'

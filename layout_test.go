@@ -19,7 +19,7 @@ var order = []string{
 	"sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql",
 	"internal/postgres", "internal/isolation", "internal/job", "internal/control", "internal/auth", "internal/event", "internal/idempotency", "internal/demo",
 	"graph/scalar", "graph/generated", "graph",
-	"web/graphiql", "internal/server", "cmd/commonhold",
+	"web/graphiql", "web/mailbox", "internal/server", "cmd/commonhold",
 	// For tests and tools alone; nothing above may import them.
 	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench", "internal/coderules", "internal/isolation/textproof", "internal/isolation/twoworlds",
 }

@@ -17,9 +17,11 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/server"
 	"github.com/commonhold/commonhold/web/graphiql"
+	"github.com/commonhold/commonhold/web/mailbox"
 )
 
 type devCmd struct {
@@ -77,10 +79,19 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err := seed(ctx, db, registry, people); err != nil {
 		return err
 	}
+	box, err := job.OpenMailbox(filepath.Join(d.Data, "mail"))
+	if err != nil {
+		return fault.New(fault.DataDirectory, "%s cannot be used for mails.", filepath.Join(d.Data, "mail")).Because(err)
+	}
+	stop, err := sendMail(ctx, db, ring, "http://"+listener.Addr().String(), "Commonhold <commonhold@localhost>", box.Deliver)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	debug.FreeOSMemory() // hashing the demo passwords took 19 MiB each
 	handler := server.New(server.Config{
 		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(),
-		Introspection: true, Playground: true, Localhost: true, Accounts: accounts(), Version: version(),
+		Introspection: true, Playground: true, Localhost: true, Accounts: accounts(), Mailbox: box, Version: version(),
 	})
 	served := make(chan error, 1)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -120,7 +131,7 @@ func (d *devCmd) screen(con console, addr string, u *urls) {
 	origin := "http://" + addr
 	var s strings.Builder
 	fmt.Fprintf(&s, "\nCommonhold %s\n\n", version())
-	fmt.Fprintf(&s, "  GraphiQL   %s\n  GraphQL    %s/graphql\n\n", origin, origin)
+	fmt.Fprintf(&s, "  GraphiQL   %s\n  GraphQL    %s/graphql\n  Mail       %s%s\n\n", origin, origin, origin, mailbox.Path)
 	fmt.Fprintf(&s, "  %-8s %s\n", "Tenant", "Accounts, all with the password "+demo.Password)
 	for _, a := range demo.Accounts() {
 		name := ""

@@ -29,7 +29,8 @@ type serveCmd struct {
 	MaxConns      int32         `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
 	Introspection bool          `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
 	Trusted       string        `help:"Answer only the documents in this file, as the client preset of graphql-codegen writes it." name:"trusted-documents" type:"path" placeholder:"FILE" env:"COMMONHOLD_TRUSTED_DOCUMENTS"`
-	Playground    bool          `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
+	outgoing      `embed:""`
+	Playground    bool `help:"Serve GraphiQL at / and /playground; it needs --introspection to complete names." env:"COMMONHOLD_PLAYGROUND"`
 }
 
 func (s *serveCmd) Run(ctx context.Context, con console) error {
@@ -37,6 +38,10 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	ring, err := readKeyring(s.KeyFile)
+	if err != nil {
+		return err
+	}
+	smtp, err := s.outgoing.open()
 	if err != nil {
 		return err
 	}
@@ -70,6 +75,11 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	defer cancel()
 	go keys.Keep(ctx)
 	people := auth.NewService(db, registry, tokens, passwords)
+	stop, err := sendMail(ctx, db, ring, s.PublicURL, s.MailFrom, smtp.Deliver)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	con.say("ready http://%s", listener.Addr())
 	return server.Run(ctx, listener, server.New(server.Config{
 		DB: db, Resolver: &graph.Resolver{DB: db, Auth: people}, Limits: server.DefaultLimits(), Trusted: trusted,
@@ -85,6 +95,8 @@ func (s *serveCmd) complete() error {
 		{"--control-url", "COMMONHOLD_CONTROL_URL", s.ControlURL},
 		{"--key-encryption-key", "COMMONHOLD_KEY_ENCRYPTION_KEY", s.KeyFile},
 		{"--public-url", "COMMONHOLD_PUBLIC_URL", s.PublicURL},
+		{"--smtp-url", "COMMONHOLD_SMTP_URL", s.SMTPURL},
+		{"--mail-from", "COMMONHOLD_MAIL_FROM", s.MailFrom},
 	} {
 		if setting.value == "" {
 			missing = append(missing, fmt.Sprintf("\n  %-20s or %s", setting.flag, setting.env))

@@ -72,7 +72,7 @@ func TestServe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := begin(t, c.env, append([]string{"serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
-				"--key-encryption-key", keyFile, "--public-url", "http://127.0.0.1"}, c.flags...)...)
+				"--key-encryption-key", keyFile, "--public-url", "http://127.0.0.1", "--smtp-url", "smtp://127.0.0.1:1", "--mail-from", "no-reply@tests.example"}, c.flags...)...)
 			var origin string
 			eventually(t, "the line ready …", func() bool {
 				if line := regexp.MustCompile(`(?m)^ready (http://\S+)$`).FindStringSubmatch(p.stderr.String()); line != nil {

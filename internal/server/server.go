@@ -18,8 +18,10 @@ import (
 	"github.com/commonhold/commonhold"
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/web/graphiql"
+	"github.com/commonhold/commonhold/web/mailbox"
 )
 
 // Config is what a server is made of.
@@ -33,6 +35,7 @@ type Config struct {
 	Origins       []string // of browsers that may call from elsewhere: https://app.example.com
 	Localhost     bool     // …and from every port of localhost
 	Accounts      []graphiql.Account
+	Mailbox       *job.Mailbox // shown at /dev/mail, on a development server alone
 	Version       string
 }
 
@@ -59,10 +62,19 @@ func New(c Config) http.Handler {
 		r.Handle("/graphql", newGraphQL(c))
 	})
 	if c.Playground {
-		page := graphiql.Handler(graphiql.Options{Endpoint: "/graphql", Accounts: c.Accounts, Version: c.Version, Schema: commonhold.Schema})
+		options := graphiql.Options{Endpoint: "/graphql", Accounts: c.Accounts, Version: c.Version, Schema: commonhold.Schema}
+		if c.Mailbox != nil {
+			options.Mail = mailbox.Path
+		}
+		page := graphiql.Handler(options)
 		r.Handle("/", page)
 		r.Handle("/playground", page)
 		r.Handle("/playground/*", page)
+	}
+	if c.Mailbox != nil {
+		box := mailbox.Handler(c.Mailbox)
+		r.Handle(mailbox.Path, box)
+		r.Handle(mailbox.Path+"/*", box)
 	}
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { // of those above
 		notAllowed("Ask with GET.", http.MethodGet).write(w, mediaJSON)

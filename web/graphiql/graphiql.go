@@ -40,6 +40,7 @@ type Options struct {
 	Endpoint string    // path of the GraphQL endpoint on the same origin; "/graphql" where empty
 	Accounts []Account // demo accounts; empty outside development, where the sign-in form remains
 	Version  string    // shown beside the name; may be empty
+	Mail     string    // path of the page with the mails; no link where empty
 	Schema   string    // the schema as SDL, served at SchemaPath and linked; no link where empty
 }
 
@@ -88,6 +89,7 @@ func Handler(o Options) http.Handler {
 	}
 	page := page{
 		Version: o.Version,
+		Mail:    o.Mail,
 		Config:  string(config),
 		Icon:    named("static/icon.svg"),
 		Styles:  []string{named("vendored/graphiql.min.css.gz"), named("static/app.css")},
@@ -159,9 +161,9 @@ func policy(nonce string) string {
 var pageTemplate = template.Must(template.ParseFS(files, "static/page.html"))
 
 type page struct {
-	Version, Config, Schema, Icon string
-	Styles, Scripts               []string
-	Nonce                         string
+	Version, Config, Mail, Schema, Icon string
+	Styles, Scripts                     []string
+	Nonce                               string
 }
 
 // serve writes the page with a nonce of its own. It is never stored: a nonce that

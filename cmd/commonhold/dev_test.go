@@ -20,9 +20,13 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/embeddedpg"
+	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
 // ask posts a document and unmarshals its data; anything else fails the test.
@@ -102,6 +106,21 @@ func count(t testing.TB, origin, name string) int {
 	return data.Products.TotalCount
 }
 
+// read is what is at an address.
+func read(t testing.TB, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // A first start that keeps nothing: what the screen promises holds, and Ctrl-C
 // leaves nothing behind.
 func TestDevEphemeral(t *testing.T) {
@@ -112,7 +131,7 @@ func TestDevEphemeral(t *testing.T) {
 	screen := p.stdout.String()
 
 	t.Run("screen", func(t *testing.T) {
-		for _, says := range []string{"GraphiQL", origin + "/graphql", demo.Password, "gone when this ends", "Ctrl-C", "psql -h"} {
+		for _, says := range []string{"GraphiQL", origin + "/graphql", demo.Password, "gone when this ends", "Ctrl-C", "psql -h", origin + "/dev/mail"} {
 			if !strings.Contains(screen, says) {
 				t.Errorf("the screen does not say %q:\n%s", says, screen)
 			}
@@ -184,6 +203,36 @@ func TestDevEphemeral(t *testing.T) {
 			if response.Header.Get("Content-Security-Policy") == "" {
 				t.Errorf("%s: no Content-Security-Policy", path)
 			}
+		}
+	})
+	t.Run("mail", func(t *testing.T) {
+		socket := regexp.MustCompile(`psql -h '([^']+)'`).FindStringSubmatch(screen)
+		if socket == nil {
+			t.Fatalf("no psql line: %s", screen)
+		}
+		dsn := func(role string) string { return fmt.Sprintf("host='%s' user=%s dbname=commonhold", socket[1], role) }
+		db, err := postgres.Open(t.Context(), postgres.Config{AppURL: dsn("commonhold_app"), ControlURL: dsn("commonhold_control"), MaxConns: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		err = db.InControlTx(t.Context(), func(q *controlsql.Queries) error {
+			return job.Send(t.Context(), q, job.Mail{Template: job.PasswordReset, To: "owner@acme.example", Tenant: "Acme", Name: "Ada", Link: &job.Link{Path: job.PathReset, Purpose: "a test", ID: uuid.New()}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mail := regexp.MustCompile(`<a href="(/dev/mail/[^"]+)">Acme: choose a new password</a>`)
+		var found []string
+		eventually(t, "the mail", func() bool {
+			found = mail.FindStringSubmatch(read(t, origin+"/dev/mail"))
+			return found != nil
+		})
+		if page := read(t, origin+found[1]); !strings.Contains(page, `href="`+origin+`/links/reset#cht_`) {
+			t.Errorf("no link to this server in %s", page)
+		}
+		if page := read(t, origin); !strings.Contains(page, `href="/dev/mail"`) {
+			t.Error("GraphiQL does not lead to the mails")
 		}
 	})
 	t.Run("end", func(t *testing.T) {

@@ -94,6 +94,9 @@ func TestServe(t *testing.T) {
 					}
 				}
 			}
+			if page := read(t, origin+"/dev/mail"); !strings.Contains(page, "There is nothing here") {
+				t.Errorf("it shows mails: %.300s", page)
+			}
 			p.interrupt()
 			if strings.Contains(p.stderr.String(), "code: ") {
 				t.Errorf("a clean end complains: %s", p.stderr)

@@ -17,8 +17,8 @@ type outgoing struct {
 	MailFrom string `help:"Sender of our mail, such as Commonhold <no-reply@example.com>." placeholder:"ADDRESS" env:"COMMONHOLD_MAIL_FROM"`
 }
 
-// open reads the settings, which complete has seen to be there.
-func (o outgoing) open() (*job.SMTP, error) {
+// smtp reads the settings, which complete has seen to be there.
+func (o outgoing) smtp() (*job.SMTP, error) {
 	if _, err := job.ParseFrom(o.MailFrom); err != nil {
 		return nil, fault.New(fault.Config, "--mail-from must look like Commonhold <no-reply@example.com>.")
 	}

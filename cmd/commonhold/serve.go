@@ -41,7 +41,7 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	smtp, err := s.outgoing.open()
+	smtp, err := s.smtp()
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (r *renderer) render(m mail, created time.Time) (*Message, error) {
 	}
 	to, err := deliverable(m.To)
 	if err != nil {
-		return nil, &Refused{"its address has a domain that cannot be"}
+		return nil, &RefusedError{"its address has a domain that cannot be"}
 	}
 	return &Message{
 		ID: m.ID.String() + "@" + r.public.Hostname(), Date: created, From: r.from, To: to,

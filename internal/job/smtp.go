@@ -80,7 +80,7 @@ func (c *SMTP) String() string { return net.JoinHostPort(c.host, strconv.Itoa(c.
 func (c *SMTP) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // Deliver hands a message over. A refusal of this address or of this message is a
-// *Refused; whatever else is wrong may be mended, also a 5xx answer to who we are.
+// *RefusedError; whatever else is wrong may be mended, also a 5xx answer to who we are.
 func (c *SMTP) Deliver(ctx context.Context, m *Message) error {
 	message, err := m.compose()
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *SMTP) Deliver(ctx context.Context, m *Message) error {
 	// address (RFC 3463, section 3.8): we may not relay, or are on a list.
 	about := failed.Reason == gomail.ErrSMTPRcptTo || failed.Reason == gomail.ErrSMTPData || failed.Reason == gomail.ErrSMTPDataClose
 	if about && failed.ErrorCode() >= 500 && !strings.HasPrefix(failed.EnhancedStatusCode(), "5.7.") {
-		return &Refused{why}
+		return &RefusedError{why}
 	}
 	return errors.New(why)
 }
@@ -153,7 +153,7 @@ func (m *Message) compose() (*gomail.Msg, error) {
 	message := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	message.FromMailAddress(m.From)
 	if err := message.To(m.To); err != nil {
-		return nil, &Refused{"its address cannot be written in a header"}
+		return nil, &RefusedError{"its address cannot be written in a header"}
 	}
 	message.Subject(m.Subject)
 	message.SetMessageIDWithValue(m.ID)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	netmail "net/mail"
 	"strings"
 	"sync"
 	"testing"
@@ -303,7 +304,7 @@ func TestDeliverRefused(t *testing.T) {
 			l.answers(at(c.step, c.code, c.why))
 			m := every(t)[0]
 			err := client(t, "smtp://"+l.addr, nil).Deliver(t.Context(), render(t, m))
-			refused, forEver := errors.AsType[*job.Refused](err)
+			refused, forEver := errors.AsType[*job.RefusedError](err)
 			if err == nil || forEver != c.forEver {
 				t.Fatalf("for ever: %v (%v), want %v: %v", forEver, refused, c.forEver, err)
 			}
@@ -319,7 +320,7 @@ func TestDeliverRefused(t *testing.T) {
 		t.Parallel()
 		l := listen(t, "127.0.0.1", true)
 		err := client(t, "smtps://relay:not-this@"+l.addr, l).Deliver(t.Context(), render(t, every(t)[0]))
-		if _, forEver := errors.AsType[*job.Refused](err); err == nil || forEver || !strings.Contains(err.Error(), "535") || strings.Contains(err.Error(), "not-this") || strings.Contains(err.Error(), "relay") {
+		if _, forEver := errors.AsType[*job.RefusedError](err); err == nil || forEver || !strings.Contains(err.Error(), "535") || strings.Contains(err.Error(), "not-this") || strings.Contains(err.Error(), "relay") {
 			t.Errorf("it says %v", err)
 		}
 	})
@@ -346,7 +347,7 @@ func TestDeliverOnlyUnderTLS(t *testing.T) {
 			smtp.Hurry(time.Second) // two of them wait for each other to speak
 			c.l.answers(func(step, _ string) error { t.Errorf("it came to %s", step); return nil })
 			err := smtp.Deliver(t.Context(), render(t, every(t)[0]))
-			if _, forEver := errors.AsType[*job.Refused](err); err == nil || forEver || strings.Contains(err.Error(), "hush") {
+			if _, forEver := errors.AsType[*job.RefusedError](err); err == nil || forEver || strings.Contains(err.Error(), "hush") {
 				t.Errorf("it says %v", err)
 			}
 		})
@@ -356,58 +357,82 @@ func TestDeliverOnlyUnderTLS(t *testing.T) {
 	}
 }
 
+// speaks is a server that answers each line with the next of its own, hangs up at an
+// empty one, and says nothing after the last.
+func speaks(t *testing.T, lines ...string) (addr string) {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	go func() {
+		for {
+			conn, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				buffer := make([]byte, 1<<16)
+				for i, line := range lines {
+					if i > 0 {
+						if _, err := conn.Read(buffer); err != nil {
+							return
+						}
+					}
+					if line == "" { // hangs up
+						return
+					}
+					io.WriteString(conn, line+"\r\n")
+				}
+				io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	return socket.Addr().String()
+}
+
+// What the server has said to have is sent, whatever it does then.
+func TestDeliverIsDoneWhenItIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string][]string{"hangs up": {""}, "says nothing more": nil, "complains": {"500 what"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := client(t, "smtp://"+speaks(t, append([]string{"220 hello", "250 hello", "250 noop", "250 mail", "250 rcpt", "354 go on", "250 taken"}, then...)...), nil)
+			c.Hurry(time.Second)
+			if err := c.Deliver(t.Context(), short()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// short is a message that comes in one piece.
+func short() *job.Message {
+	return &job.Message{ID: "x@tests.example", Date: created, From: &netmail.Address{Address: "a@tests.example"}, To: "b@tests.example", Subject: "Short", Text: "Short", HTML: "Short"}
+}
+
 // A server that takes its time is left, wherever it stops to answer; and one that is
 // not there, or hangs up.
 func TestDeliverToTheSlow(t *testing.T) {
 	t.Parallel()
-	speaks := func(lines ...string) string { // answers each line with the next of its own, then says nothing more
-		socket, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { socket.Close() })
-		go func() {
-			for {
-				conn, err := socket.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					buffer := make([]byte, 1<<16)
-					for i, line := range lines {
-						if i > 0 {
-							if _, err := conn.Read(buffer); err != nil {
-								return
-							}
-						}
-						if line == "" { // hangs up
-							return
-						}
-						io.WriteString(conn, line+"\r\n")
-					}
-					io.Copy(io.Discard, conn)
-				}()
-			}
-		}()
-		return socket.Addr().String()
-	}
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone.Close()
 	for name, address := range map[string]string{
-		"says nothing":             speaks(),
-		"stops after its greeting": speaks("220 hello"),
-		"stops at MAIL":            speaks("220 hello", "250 hello", "250 noop"),
-		"stops at RCPT":            speaks("220 hello", "250 hello", "250 noop", "250 mail"),
-		"stops at DATA":            speaks("220 hello", "250 hello", "250 noop", "250 mail", "250 rcpt"),
-		"stops at the end":         speaks("220 hello", "250 hello", "250 noop", "250 mail", "250 rcpt", "354 go on"),
-		"is full":                  speaks("421 too many"),
-		"hangs up at once":         speaks(""),
-		"hangs up at RCPT":         speaks("220 hello", "250 hello", "250 noop", "250 mail", ""),
-		"speaks another language":  speaks("HTTP/1.1 400 Bad Request"),
+		"says nothing":             speaks(t),
+		"stops after its greeting": speaks(t, "220 hello"),
+		"stops at MAIL":            speaks(t, "220 hello", "250 hello", "250 noop"),
+		"stops at RCPT":            speaks(t, "220 hello", "250 hello", "250 noop", "250 mail"),
+		"stops at DATA":            speaks(t, "220 hello", "250 hello", "250 noop", "250 mail", "250 rcpt"),
+		"stops at the end":         speaks(t, "220 hello", "250 hello", "250 noop", "250 mail", "250 rcpt", "354 go on"),
+		"is full":                  speaks(t, "421 too many"),
+		"hangs up at once":         speaks(t, ""),
+		"hangs up at RCPT":         speaks(t, "220 hello", "250 hello", "250 noop", "250 mail", ""),
+		"speaks another language":  speaks(t, "HTTP/1.1 400 Bad Request"),
 		"is not there":             gone.Addr().String(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -418,7 +443,7 @@ func TestDeliverToTheSlow(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			err := c.Deliver(ctx, render(t, every(t)[0]))
-			if _, forEver := errors.AsType[*job.Refused](err); err == nil || forEver {
+			if _, forEver := errors.AsType[*job.RefusedError](err); err == nil || forEver {
 				t.Errorf("it says %v", err)
 			}
 			if took := time.Since(begin); took > 10*time.Second {

@@ -26,14 +26,14 @@ type Config struct {
 	Deliver   Deliver
 }
 
-// Deliver takes a message to where it goes. A permanent refusal is a *Refused.
+// Deliver takes a message to where it goes. A permanent refusal is a *RefusedError.
 type Deliver func(ctx context.Context, m *Message) error
 
-// Refused is the answer that this message will never be taken.
-type Refused struct{ Reason string }
+// RefusedError is the answer that this message will never be taken.
+type RefusedError struct{ Reason string }
 
 // Error is the reason, without the address.
-func (r *Refused) Error() string { return r.Reason }
+func (r *RefusedError) Error() string { return r.Reason }
 
 const (
 	workers     = 2                // mails sent at once by one server
@@ -86,7 +86,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[mail]) error {
 		slog.InfoContext(ctx, "mail sent", about...)
 		return nil
 	}
-	refused, inVain := errors.AsType[*Refused](err)
+	refused, inVain := errors.AsType[*RefusedError](err)
 	about = append(about, "code", fault.MailNotSent, "reason", err.Error())
 	switch {
 	case inVain:
@@ -102,7 +102,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[mail]) error {
 
 func (w *worker) try(ctx context.Context, j *river.Job[mail]) error {
 	if until := j.Args.Until; !until.IsZero() && time.Now().After(until) {
-		return &Refused{"its time is over"}
+		return &RefusedError{"its time is over"}
 	}
 	m, err := w.renderer.render(j.Args, j.CreatedAt)
 	if err != nil {

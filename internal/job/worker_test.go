@@ -158,10 +158,8 @@ func TestMailIsSentAfterItsCommit(t *testing.T) {
 	o.works(client(t, "smtps://"+inURL+"@"+l.addr, l).Deliver)
 	m := every(t)[5]
 	m.Until = time.Now().Add(time.Hour)
-	begin := time.Now()
 	o.send(m)
 	until(t, "the mail", 20*time.Second, func() bool { return len(l.all(m.To)) == 1 })
-	t.Logf("it took %s", time.Since(begin))
 	until(t, "its end", 10*time.Second, func() bool { return o.only().State == "completed" })
 	_, token, _ := strings.Cut(read(t, l.all(m.To)[0].raw).text, "/links/reset#")
 	token, _, _ = strings.Cut(token, "\n")
@@ -175,6 +173,12 @@ func TestMailIsSentAfterItsCommit(t *testing.T) {
 		if strings.Contains(line, "@") {
 			t.Errorf("logged: %s", line)
 		}
+	}
+	for range 4 { // the ten seconds cannot end in each of these
+		begin, next := time.Now(), every(t)[0]
+		o.send(next)
+		until(t, "a further mail", 4*time.Second, func() bool { return len(l.all(next.To)) == 1 })
+		t.Logf("it took %s", time.Since(begin))
 	}
 }
 
@@ -323,7 +327,9 @@ func TestDatabaseGoesAway(t *testing.T) {
 	o.exec("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 	until(t, "the worker to notice", 20*time.Second, func() bool { return len(logged.with("level=ERROR", "not currently accepting connections", o.name)) > 0 })
 	allow(true)
-	o.send(second)
+	until(t, "the database", 20*time.Second, func() bool { // a connection that died is noticed by its next user
+		return o.db.InControlTx(t.Context(), func(q *controlsql.Queries) error { return job.Send(t.Context(), q, second) }) == nil
+	})
 	until(t, "the second mail", time.Minute, func() bool { return len(l.all(second.To)) == 1 })
 }
 
@@ -368,6 +374,9 @@ func TestRequestsReachNoJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = off"); err != nil { // an attacker's first word
+		t.Fatal(err)
+	}
 	for _, table := range []string{"river_job", "river_leader", "river_queue", "river_notification"} {
 		for _, statement := range []string{"select 1 from control." + table, "delete from control." + table} {
 			if _, err := conn.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "permission denied") {

@@ -21,7 +21,8 @@ export function serve(dev, ...flags) {
   const [, data] = dev.said.match(/^ +Data +(\S+), gone/m);
   const as = role => `postgres:///${database}?host=${encodeURIComponent(sockets)}&user=${role}`;
   return run(['serve', '--addr', '127.0.0.1:0', '--app-url', as('commonhold_app'), '--control-url', as('commonhold_control'),
-    '--signing-key', `${data}/signing-key.pem`, '--public-url', 'http://127.0.0.1', ...flags]);
+    '--key-encryption-key', `${data}/key-encryption-key`, '--public-url', 'http://127.0.0.1',
+    '--smtp-url', 'smtp://127.0.0.1', '--mail-from', 'tests@localhost', ...flags]);
 }
 
 // run starts the binary and waits until it says that it is ready. What it has said by

@@ -17,11 +17,13 @@ import (
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
-// serving starts a server and returns where it is.
-func serving(t testing.TB, dsn func(string) string, keyFile string) (*process, string) {
+// serving starts a server and returns where it is. What env and flags do not say is as
+// a test needs it.
+func serving(t testing.TB, dsn func(string) string, keyFile string, env []string, flags ...string) (*process, string) {
 	t.Helper()
-	p := begin(t, nil, "serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
-		"--key-encryption-key", keyFile, "--public-url", "http://127.0.0.1")
+	env = append([]string{"COMMONHOLD_PUBLIC_URL=http://127.0.0.1", "COMMONHOLD_SMTP_URL=smtp://127.0.0.1:1", "COMMONHOLD_MAIL_FROM=no-reply@tests.example"}, env...)
+	p := begin(t, env, append([]string{"serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
+		"--key-encryption-key", keyFile}, flags...)...)
 	var origin string
 	eventually(t, "the line ready …", func() bool {
 		if line := regexp.MustCompile(`(?m)^ready (http://\S+)$`).FindStringSubmatch(p.stderr.String()); line != nil {
@@ -113,8 +115,8 @@ func TestKeysOfTwoServers(t *testing.T) {
 		}
 		return all
 	}
-	one, first := serving(t, dsn, keyFile)
-	two, second := serving(t, dsn, keyFile)
+	one, first := serving(t, dsn, keyFile, nil)
+	two, second := serving(t, dsn, keyFile, nil)
 	origins := []string{first, second}
 	token := func(origin string) string { return signIn(t, origin, "acme", "owner@acme.example") }
 	both := func(what, token string) {
@@ -184,7 +186,7 @@ func TestKeysOfTwoServers(t *testing.T) {
 	// kill -9 of both, and a new one goes on.
 	one.kill()
 	two.kill()
-	_, third := serving(t, dsn, keyFile)
+	_, third := serving(t, dsn, keyFile, nil)
 	origins = []string{third}
 	both("after kill -9", held)
 	both("after kill -9", token(third))

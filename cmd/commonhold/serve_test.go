@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -71,18 +70,7 @@ func TestServe(t *testing.T) {
 		{"by its environment", nil, []string{"COMMONHOLD_TRUSTED_DOCUMENTS=" + manifest}, map[string]string{sent: `DOCUMENT_NOT_TRUSTED`, named: `"__typename":"Query"`}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := begin(t, c.env, append([]string{"serve", "--addr", "127.0.0.1:0", "--app-url", dsn("commonhold_app"), "--control-url", dsn("commonhold_control"),
-				"--key-encryption-key", keyFile, "--public-url", "http://127.0.0.1", "--smtp-url", "smtp://127.0.0.1:1", "--mail-from", "no-reply@tests.example"}, c.flags...)...)
-			var origin string
-			eventually(t, "the line ready …", func() bool {
-				if line := regexp.MustCompile(`(?m)^ready (http://\S+)$`).FindStringSubmatch(p.stderr.String()); line != nil {
-					origin = line[1]
-				}
-				return origin != "" || p.hasEnded()
-			})
-			if origin == "" {
-				t.Fatalf("it ended before it was ready: %s", p.stderr)
-			}
+			p, origin := serving(t, dsn, keyFile, c.env, c.flags...)
 			for body, says := range c.says {
 				got := raw(t, origin, body)
 				if !strings.Contains(got, says) {

@@ -18,6 +18,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/telemetry"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -333,8 +334,8 @@ type Registration struct {
 }
 
 // Register makes a tenant with its owner and signs the owner in. Tenant, owner,
-// membership, placement and door are one transaction. A person who has an account
-// already shows its password and gets a further tenant.
+// membership, placement, door and the mail that welcomes the owner are one transaction.
+// A person who has an account already shows its password and gets a further tenant.
 //
 // Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at
 // slug; fault.BadCredential at password for an account that is not the caller's.
@@ -371,7 +372,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 	var owner id.User
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		if hash == "" {
-			owner = known.User.ID
+			owner, name = known.User.ID, known.User.DisplayName
 		} else if owner, err = createUser(ctx, q, email, name, hash); err != nil {
 			return err
 		}
@@ -379,6 +380,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 			return err
 		}
 		if err := recordAccess(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
+			return err
+		}
+		if err := job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name}); err != nil {
 			return err
 		}
 		session, err = s.begin(ctx, q, owner, made.ID)

@@ -673,7 +673,7 @@ func TestOneOfTwoRegistrationsOfOneSlugWins(t *testing.T) {
 }
 
 // wantWhole wants all of a tenant: tenant, placement, open door, its owner with a
-// password, and the record of it.
+// password, the record of it, and one mail to welcome the owner.
 func wantWhole(t testing.TB, conn *pgx.Conn, slug, email string) {
 	t.Helper()
 	n := count(t, conn, `select count(*) from control.tenants as t
@@ -686,6 +686,12 @@ func wantWhole(t testing.TB, conn *pgx.Conn, slug, email string) {
 		where t.slug = $1 and t.status = 'ACTIVE' and u.email = $2`, slug, strings.ToLower(email))
 	if n != 1 {
 		t.Errorf("the tenant %s is there %d times as a whole", slug, n)
+	}
+	n = count(t, conn, `select count(*) from control.river_job as j
+		join control.tenants as t on t.name = j.args ->> 'tenant' join control.users as u on u.email = j.args ->> 'to' and u.display_name = j.args ->> 'name'
+		where j.kind = 'mail' and j.args ->> 'template' = 'welcome' and t.slug = $1 and u.email = $2`, slug, strings.ToLower(email))
+	if n != 1 {
+		t.Errorf("%d mails welcome the owner of %s", n, slug)
 	}
 }
 
@@ -700,6 +706,7 @@ func wantWholeOrNothing(t testing.TB, conn *pgx.Conn, slug, email string) bool {
 		"an account": `select count(*) from control.users where email = $1`,
 		"doors":      `select count(*) from gate.tenant_doors as d where $1 <> '' and not exists (select from control.tenants as t where t.id = d.tenant_id)`,
 		"placements": `select count(*) from control.placements as p where $1 <> '' and not exists (select from control.tenants as t where t.id = p.tenant_id)`,
+		"mails":      `select count(*) from control.river_job where args ->> 'to' = $1`,
 		"members":    `select count(*) from control.memberships as m where $1 <> '' and not exists (select from control.tenants as t where t.id = m.tenant_id)`,
 	} {
 		if n := count(t, conn, sql, strings.ToLower(email)); n != 0 {

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
@@ -66,18 +66,12 @@ type office struct {
 	t     *testing.T
 	db    *postgres.DB
 	admin *pgx.Conn
-	name  string
+	url   func(user string) string
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{t: t, name: "office_" + strings.ReplaceAll(uuid.NewString(), "-", "")}
-	if err := postgres.CreateDatabase(t.Context(), pgtest.URL(t, "postgres"), o.name); err != nil {
-		t.Fatal(err)
-	}
-	if err := postgres.Migrate(t.Context(), o.url("postgres"), nil); err != nil {
-		t.Fatal(err)
-	}
+	o := &office{t: t, url: pgtest.Separate(t)}
 	var err error
 	if o.db, err = postgres.Open(t.Context(), postgres.Config{AppURL: o.url("commonhold_app"), ControlURL: o.url("commonhold_control"), MaxConns: 4}); err != nil {
 		t.Fatal(err)
@@ -89,8 +83,6 @@ func newOffice(t *testing.T) *office {
 	t.Cleanup(func() { _ = o.admin.Close(context.Background()) })
 	return o
 }
-
-func (o *office) url(user string) string { return pgtest.ServerURL(o.t, user, o.name) }
 
 // works starts a worker, and stops it with the test.
 func (o *office) works(deliver job.Deliver) *postgres.Jobs {
@@ -318,19 +310,37 @@ func TestDatabaseGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer outside.Close(context.Background())
+	name := o.admin.Config().Database
 	allow := func(may bool) {
-		if _, err := outside.Exec(t.Context(), fmt.Sprintf("alter database %s with allow_connections %t", o.name, may)); err != nil {
+		if _, err := outside.Exec(t.Context(), fmt.Sprintf("alter database %s with allow_connections %t", name, may)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	allow(false)
 	o.exec("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-	until(t, "the worker to notice", 20*time.Second, func() bool { return len(logged.with("level=ERROR", "not currently accepting connections", o.name)) > 0 })
+	until(t, "the worker to notice", 20*time.Second, func() bool { return len(logged.with("level=ERROR", "not currently accepting connections", name)) > 0 })
 	allow(true)
 	until(t, "the database", 20*time.Second, func() bool { // a connection that died is noticed by its next user
 		return o.db.InControlTx(t.Context(), func(q *controlsql.Queries) error { return job.Send(t.Context(), q, second) }) == nil
 	})
 	until(t, "the second mail", time.Minute, func() bool { return len(l.all(second.To)) == 1 })
+}
+
+// Where the control role may not notify nothing could be registered. That is said when
+// a server starts, with what to do.
+func TestStartWithoutTheRightToNotify(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.exec("revoke execute on function pg_catalog.pg_notify(text, text) from commonhold_control")
+	c := config(t)
+	c.DB = o.db
+	jobs, err := job.Start(t.Context(), c)
+	if !fault.Is(err, fault.MissingPrivileges) {
+		t.Fatalf("%v, %v", jobs, err)
+	}
+	_, advice, _ := strings.Cut(err.Error(), "or: ")
+	o.exec(advice)
+	o.works(nil)
 }
 
 // A server that stops finishes what it has begun, and begins nothing more.

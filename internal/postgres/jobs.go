@@ -13,6 +13,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/commonhold/commonhold/internal/fault"
 )
 
 const (
@@ -33,8 +35,15 @@ type Jobs struct {
 // Stop. Where its tables are and how it hears of work is filled in: on one connection
 // more, which listens, or by asking every two seconds behind a pooler.
 //
-// Errors: as InControlTx.
+// Errors: fault.MissingPrivileges where the control role may not notify; as InControlTx.
 func (db *DB) StartJobs(ctx context.Context, config *river.Config) (*Jobs, error) {
+	may, err := db.Control().MayNotify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !may { // hardened by an older version, and migrated by a role that cannot harden since
+		return nil, fault.New(fault.MissingPrivileges, "The role commonhold_control may not wake who sends mail, so that nothing could be registered. As a superuser run `commonhold migrate` once, or: grant execute on function pg_catalog.pg_notify(text, text) to commonhold_control")
+	}
 	config.Schema = "control"
 	config.FetchPollInterval = polledWith
 	// It would rebuild indexes, which are the owner's.

@@ -7,3 +7,8 @@ with job as (
     returning queue
 )
 select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
+
+-- name: MayNotify :one
+-- MayNotify tells whether CreateJob may wake anybody: hardening takes that right from
+-- everybody but this role.
+select has_function_privilege('pg_catalog.pg_notify(text, text)', 'execute')::boolean as may;

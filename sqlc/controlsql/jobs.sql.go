@@ -35,3 +35,16 @@ func (q *Queries) CreateJob(ctx context.Context, arg CreateJobParams) error {
 	)
 	return err
 }
+
+const mayNotify = `-- name: MayNotify :one
+select has_function_privilege('pg_catalog.pg_notify(text, text)', 'execute')::boolean as may
+`
+
+// MayNotify tells whether CreateJob may wake anybody: hardening takes that right from
+// everybody but this role.
+func (q *Queries) MayNotify(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, mayNotify)
+	var may bool
+	err := row.Scan(&may)
+	return may, err
+}

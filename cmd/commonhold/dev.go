@@ -156,7 +156,7 @@ func (d *devCmd) screen(con console, addr string, u *urls) {
 
 // reset is what a shell makes a fresh data directory with.
 func (d *devCmd) reset() string {
-	return fmt.Sprintf("rm -rf %s %s", quoted(filepath.Join(d.Data, "postgres")), quoted(d.keyFile()))
+	return fmt.Sprintf("rm -rf %s %s %s", quoted(filepath.Join(d.Data, "postgres")), quoted(d.keyFile()), quoted(filepath.Join(d.Data, "mail")))
 }
 
 // curl is a line that signs in when it is pasted.

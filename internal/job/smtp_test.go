@@ -34,13 +34,13 @@ const (
 
 // listener is a mail server that keeps what it was given, and answers as it is told.
 type listener struct {
-	addr  string
-	roots *x509.CertPool
+	addr   string
+	roots  *x509.CertPool
+	server *smtp.Server
 
-	mu       sync.Mutex
-	taken    []taken
-	sessions int
-	answer   func(step, argument string) error // "AUTH", "MAIL", "RCPT", "DATA", "DONE"; nil: take all
+	mu     sync.Mutex
+	taken  []taken
+	answer func(step, argument string) error // "AUTH", "MAIL", "RCPT", "DATA", "DONE"; nil: take all
 }
 
 // taken is a message that was accepted.
@@ -57,6 +57,7 @@ func listen(t *testing.T, name string, implicit bool) *listener {
 	t.Helper()
 	l := new(listener)
 	server := smtp.NewServer(l)
+	l.server = server
 	server.Domain, server.ReadTimeout, server.WriteTimeout = "mail.tests.example", 10*time.Second, 10*time.Second
 	server.EnableSMTPUTF8 = true
 	server.ErrorLog = quiet{}
@@ -141,9 +142,6 @@ func (l *listener) all(to string) (all []taken) {
 }
 
 func (l *listener) NewSession(c *smtp.Conn) (smtp.Session, error) {
-	l.mu.Lock()
-	l.sessions++
-	l.mu.Unlock()
 	_, secure := c.TLSConnectionState()
 	return &session{l: l, message: taken{secure: secure}}, nil
 }
@@ -154,7 +152,7 @@ type session struct {
 }
 
 func (s *session) AuthMechanisms() []string {
-	if !s.message.secure {
+	if !s.message.secure && !s.l.server.AllowInsecureAuth {
 		return nil
 	}
 	return []string{sasl.Plain}
@@ -330,17 +328,24 @@ func TestDeliverRefused(t *testing.T) {
 func TestDeliverOnlyUnderTLS(t *testing.T) {
 	t.Parallel()
 	other, stranger, bare := listen(t, "another.example", true), listen(t, "127.0.0.1", true), listen(t, "", false)
-	otherStarts := listen(t, "another.example", false)
+	otherStarts, waits := listen(t, "another.example", false), listen(t, "", false)
+	waits.server.AllowInsecureAuth = true // as who lies in wait for it does
+	_, port, err := net.SplitHostPort(bare.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		l, trusts *listener
 		url       string
 	}{
-		"a certificate of another name":               {other, other, "smtps://" + inURL + "@" + other.addr},
-		"a certificate of another name, by STARTTLS":  {otherStarts, otherStarts, "smtp://" + inURL + "@" + otherStarts.addr},
-		"a certificate that nobody trusts":            {stranger, other, "smtps://" + inURL + "@" + stranger.addr},
-		"no STARTTLS, with a password":                {bare, other, "smtp://" + inURL + "@" + bare.addr},
-		"no TLS where it begins with it":              {bare, other, "smtps://" + bare.addr},
-		"TLS from the first byte where it does begin": {stranger, stranger, "smtp://" + inURL + "@" + stranger.addr},
+		"a certificate of another name":                             {other, other, "smtps://" + inURL + "@" + other.addr},
+		"a certificate of another name, by STARTTLS":                {otherStarts, otherStarts, "smtp://" + inURL + "@" + otherStarts.addr},
+		"a certificate that nobody trusts":                          {stranger, other, "smtps://" + inURL + "@" + stranger.addr},
+		"no STARTTLS, with a password":                              {bare, other, "smtp://" + inURL + "@" + bare.addr},
+		"no STARTTLS, where the password is asked for":              {waits, other, "smtp://" + inURL + "@" + waits.addr},
+		"no STARTTLS, by an address that is not this machine's own": {bare, other, "smtp://0.0.0.0:" + port}, // where it leads all the same
+		"no TLS where it begins with it":                            {bare, other, "smtps://" + bare.addr},
+		"TLS from the first byte where it does begin":               {stranger, stranger, "smtp://" + inURL + "@" + stranger.addr},
 	} {
 		t.Run(name, func(t *testing.T) {
 			smtp := client(t, c.url, c.trusts)

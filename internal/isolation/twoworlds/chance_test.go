@@ -28,6 +28,7 @@ func takeChance() {
 	chance.set(0, 0, epoch)
 	id.SetSource(chance.id)
 	rand.Reader = &chance //nolint:reassign // tokens, salts: everything that crypto/rand gives
+	uuid.SetRand(&chance) // which took the reader before
 }
 
 // epoch is when both worlds begin.

@@ -104,7 +104,9 @@ func (s *Schema) apply(kind string, fields map[string]any, references map[[2]str
 	case slices.Contains(harmless, kind):
 		return nil
 	case kind == "CreateFunctionStmt":
-		return unlikeBuiltIn(fields)
+		return unlikeBuiltIn("function", list(fields, "funcname"))
+	case kind == "CreateEnumStmt":
+		return unlikeBuiltIn("type", list(fields, "typeName"))
 	case kind == "DoStmt", kind == "SelectStmt":
 		return fmt.Errorf("a migration runs code (%s), which could make anything, a function by an allowed name too: write the statements themselves", kind)
 	case kind == "CreatePolicyStmt":
@@ -159,18 +161,18 @@ func (s *Schema) apply(kind string, fields map[string]any, references map[[2]str
 	return fmt.Errorf("a migration has a %s: teach textproof whether it changes a table (schema.go)", kind)
 }
 
-// unlikeBuiltIn refuses a function or procedure by a name that the allow-lists trust,
+// unlikeBuiltIn refuses a function, procedure or enum by a name that the allow-lists trust,
 // in whatever schema: PostgreSQL takes the one whose arguments fit best, wherever it
 // stands in the search path (manual, section 10.3), and the lists judged pg_catalog's.
-// Operators, casts, aggregates, types and domains are made by statements that apply
+// Operators, casts, aggregates, other types and domains are made by statements that apply
 // does not know at all.
-func unlikeBuiltIn(fields map[string]any) error {
+func unlikeBuiltIn(what string, parts []map[string]any) error {
 	var name string
-	for _, part := range list(fields, "funcname") {
+	for _, part := range parts {
 		name = text(part, "String", "sval")
 	}
 	if functions[name] != "" || types[name] != "" {
-		return fmt.Errorf("a migration makes a function %s, a name that queries may use because of what PostgreSQL's own %s does (allow.go): call it something else", name, name)
+		return fmt.Errorf("a migration makes a %s %s, a name that queries may use because of what PostgreSQL's own %s does (allow.go): call it something else", what, name, name)
 	}
 	return nil
 }

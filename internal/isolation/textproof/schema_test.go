@@ -81,7 +81,7 @@ func TestMigrationsItDoesNotKnow(t *testing.T) {
 		{"cast", things + "create cast (uuid as bigint) with function f(uuid)", "a migration has a CreateCastStmt"},
 		{"domain", things + "create domain uuid as text", "a migration has a CreateDomainStmt"},
 		{"type", things + "create type date as (x text)", "a migration has a CompositeTypeStmt"},
-		{"enum", things + "create type date as enum ('x')", "a migration has a CreateEnumStmt"},
+		{"enum", things + "create type date as enum ('x')", "a migration makes a type date, a name that queries may use"},
 		{"extension", things + "create extension citext", "a migration has a CreateExtensionStmt"},
 		{"code", things + "do $$ begin execute 'create function length(x uuid) returns bigint language sql as ''select 1'''; end $$", "runs code (DoStmt)"},
 		{"code of a function", things + "select make_functions()", "runs code (SelectStmt)"},

@@ -244,7 +244,7 @@ func (s *KeyStore) seal(id string, private ed25519.PrivateKey) []byte {
 // Errors: fault.Config, with what to do.
 func (s *KeyStore) open(k *controlsql.SigningKey) (ed25519.PrivateKey, error) {
 	if k.PrivateKeySealed == nil {
-		return nil, nil //nolint:nilnil // erased
+		return nil, nil // erased
 	}
 	seed, err := s.ring.Open(purpose(k.ID), k.PrivateKeySealed)
 	if err != nil {

@@ -15,7 +15,7 @@ const module = "github.com/commonhold/commonhold/"
 // it. A new package gets its place here, or the test says so.
 var order = []string{
 	"", // the schema
-	"internal/fault", "internal/text", "internal/id", "internal/tenant", "internal/telemetry", "internal/keyring", "internal/embeddedpg",
+	"internal/fault", "internal/text", "internal/id", "internal/tenant", "internal/telemetry", "internal/keyring", "internal/memory", "internal/embeddedpg",
 	"sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql",
 	"internal/postgres", "internal/isolation", "internal/job", "internal/control", "internal/auth", "internal/event", "internal/idempotency", "internal/demo",
 	"graph/scalar", "graph/generated", "graph",

@@ -233,9 +233,11 @@ func TestReplayChecksTheRightsAgain(t *testing.T) {
 	c := withKey(owner.Member(t, auth.RoleMember), "key")
 	variables := map[string]any{"sku": "L-1"}
 	c.Must(t, addLamp, variables, nil)
-	if _, err := pgtest.Superuser(t).Exec(t.Context(), `update control.memberships set role = 'VIEWER' where tenant_id = $1 and role = 'MEMBER'`, owner.Tenant.ID); err != nil {
+	user := columnOne[id.User](t, pgtest.Superuser(t), `select user_id from control.memberships where tenant_id = $1 and role = 'MEMBER'`, owner.Tenant.ID)
+	if err := api.Auth.SetMember(t.Context(), owner.Tenant.ID, user, auth.RoleViewer, true); err != nil {
 		t.Fatal(err)
 	}
+	c.Token = signIn(t, api, c).AccessToken
 	if answer := c.Do(t, addLamp, variables); answer.Code() != "FORBIDDEN" || strings.Contains(string(answer.Body), "prod_") {
 		t.Errorf("%s", answer.Body)
 	}

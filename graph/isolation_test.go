@@ -564,7 +564,12 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 				if op.fresh {
 					token = signIn(t, api, a.Client).AccessToken
 				}
-				return ask(t, api, token, op.document, op.variables(a, x), header)
+				changes := a.changes
+				answer := ask(t, api, token, op.document, op.variables(a, x), header)
+				if answer.status != http.StatusOK { // refused as a whole: nothing changed
+					a.changes = changes
+				}
+				return answer
 			}
 			elsewhere := nowhere(t, b.things)
 			foreign := run(b.things, nil)
@@ -574,6 +579,27 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 			}
 			if strings.Contains(foreign.body, b.mark) && op.global == "" {
 				t.Errorf("the answer shows the other tenant: %s", foreign.body)
+			}
+			// A name that agrees with the token changes nothing. One that does not is refused
+			// before anything is done, another's like nobody's; what asks for a new session
+			// is answered for what it names.
+			for _, agreeing := range []string{a.TenantID, a.Slug} {
+				if led := run(elsewhere, map[string]string{"X-Tenant-ID": agreeing}); op.global == "" && led.shown() != unknown.shown() {
+					t.Errorf("X-Tenant-ID agrees and changes the answer:\n%s", cmp.Diff(led.shown(), unknown.shown()))
+				}
+			}
+			var refusedFirst string
+			for _, other := range []string{b.TenantID, b.Slug, elsewhere.TenantID, elsewhere.Slug, "nonsense"} {
+				if strings.HasPrefix(op.name, "signIn") || strings.HasPrefix(op.name, "refreshSession") {
+					continue
+				}
+				led := run(a.things, map[string]string{"X-Tenant-ID": other})
+				if refusedFirst == "" {
+					refusedFirst = led.shown()
+				}
+				if led.status != http.StatusForbidden || !strings.Contains(led.body, `"TENANT_MISMATCH"`) || led.shown() != refusedFirst {
+					t.Errorf("X-Tenant-ID: %s, which does not agree: %d %s", other, led.status, led.body)
+				}
 			}
 			for name, value := range map[string]string{
 				"X-Tenant-ID": b.TenantID, "X-Tenant-Id": b.Slug, "X-Tenant": b.Slug, "Tenant": b.Slug,

@@ -214,14 +214,14 @@ func keepSecret(file string, text []byte) ([]byte, error) {
 
 // connect opens the pools and refuses a database that this binary does not serve, or
 // whose walls are broken.
-func connect(ctx context.Context, appURL, controlURL string, maxConns int32) (*postgres.DB, *control.Registry, error) {
-	db, err := postgres.Open(ctx, postgres.Config{AppURL: appURL, ControlURL: controlURL, MaxConns: maxConns})
+func connect(ctx context.Context, c postgres.Config) (*postgres.DB, *control.Registry, error) {
+	db, err := postgres.Open(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
 	err = db.CheckVersions(ctx)
 	if err == nil {
-		err = isolation.Guard(ctx, appURL)
+		err = isolation.Guard(ctx, c.AppURL)
 	}
 	if err != nil {
 		db.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/postgres"
 )
 
 type demoCmd struct {
@@ -32,7 +33,7 @@ func (d *demoCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer u.stop()
-	db, registry, err := connect(ctx, u.app, u.control, 0)
+	db, registry, err := connect(ctx, postgres.Config{AppURL: u.app, ControlURL: u.control})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer u.stop()
-	db, registry, err := connect(ctx, u.app, u.control, 0)
+	db, registry, err := connect(ctx, postgres.Config{AppURL: u.app, ControlURL: u.control})
 	if fault.Is(err, fault.WallBroken) && d.DatabaseURL == "" && !d.Ephemeral {
 		con.say("A migration that ran once is not run again. If you are still writing it: %s, and start again.", d.reset())
 	}
@@ -76,6 +76,9 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()))
+	if err := people.SetBaseDomain("localhost"); err != nil {
+		return err
+	}
 	if err := seed(ctx, db, registry, people); err != nil {
 		return err
 	}

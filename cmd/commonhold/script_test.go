@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 // seedDemo makes the demo accounts, with hashes that are quick to make.
 func seedDemo(app, control string) error {
 	ctx := context.Background()
-	db, registry, err := connect(ctx, app, control, 2)
+	db, registry, err := connect(ctx, postgres.Config{AppURL: app, ControlURL: control, MaxConns: 2})
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,11 @@ type serveCmd struct {
 	Addr          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT" env:"COMMONHOLD_ADDR"`
 	AppURL        string        `help:"Database URL that logs in as commonhold_app." placeholder:"URL" env:"COMMONHOLD_APP_URL"`
 	ControlURL    string        `help:"Database URL that logs in as commonhold_control." placeholder:"URL" env:"COMMONHOLD_CONTROL_URL"`
+	ListenURL     string        `help:"Database URL of the control database past any pooler, to hear there what other servers change. Without it: --control-url." placeholder:"URL" env:"COMMONHOLD_LISTEN_URL"`
 	KeyFile       string        `help:"File with the key that encrypts the secrets in the database, 32 random bytes in base64: openssl rand -base64 32. A further line holds an older key that still opens them." name:"key-encryption-key" type:"path" placeholder:"FILE" env:"COMMONHOLD_KEY_ENCRYPTION_KEY"`
 	KeyRotation   time.Duration `help:"How long a key signs access tokens before the next one takes over." default:"720h" placeholder:"DURATION" env:"COMMONHOLD_KEY_ROTATION"`
 	PublicURL     string        `help:"Where clients reach this API; the issuer of its tokens." placeholder:"URL" env:"COMMONHOLD_PUBLIC_URL"`
+	BaseDomain    string        `help:"Domain below which each tenant has its host name: example.com makes it acme.example.com." placeholder:"DOMAIN" env:"COMMONHOLD_BASE_DOMAIN"`
 	Origin        []string      `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
 	MaxConns      int32         `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
 	Introspection bool          `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
@@ -54,7 +56,7 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer listener.Close() //nolint:errcheck // closed by the server before
-	db, registry, err := connect(ctx, s.AppURL, s.ControlURL, s.MaxConns)
+	db, registry, err := connect(ctx, postgres.Config{AppURL: s.AppURL, ControlURL: s.ControlURL, ListenURL: s.ListenURL, MaxConns: s.MaxConns})
 	if err != nil {
 		return err
 	}
@@ -75,6 +77,11 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	defer cancel()
 	go keys.Keep(ctx)
 	people := auth.NewService(db, registry, tokens, passwords)
+	if s.BaseDomain != "" {
+		if err := people.SetBaseDomain(s.BaseDomain); err != nil {
+			return err
+		}
+	}
 	stop, err := sendMail(ctx, db, ring, s.PublicURL, s.MailFrom, smtp.Deliver)
 	if err != nil {
 		return err

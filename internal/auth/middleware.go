@@ -10,21 +10,33 @@ import (
 
 type refusalKey struct{}
 
-// Middleware finds out who asks. A request without a credential goes on as
-// nobody's; one whose credential is refused goes on too, with the Refusal in its
-// context, because signIn and refreshSession must work for who holds an old token.
+// refusal is an error that is answered later, by who can tell what is asked for.
+type refusal struct {
+	err   error
+	whole bool // and no new credential would help
+}
+
+// Middleware finds out who asks, and which tenant is meant. A request without a
+// credential goes on as nobody's; one whose credential is refused goes on too, with
+// the Refusal in its context, because signIn and refreshSession must work for who
+// holds an old token.
 func (s *Service) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := r.Header.Values("Authorization")
-		if len(header) == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
 		ctx := r.Context()
-		if principal, err := s.fromHeader(ctx, header); err != nil {
-			ctx = context.WithValue(ctx, refusalKey{}, err)
-		} else {
-			ctx = NewContext(ctx, principal)
+		m, err := s.readMeant(r)
+		ctx = context.WithValue(ctx, meantKey{}, m)
+		if err != nil {
+			ctx = context.WithValue(ctx, refusalKey{}, refusal{err, true})
+		} else if header := r.Header.Values("Authorization"); len(header) > 0 {
+			principal, err := s.fromHeader(ctx, header)
+			if err == nil {
+				err = s.agrees(ctx, principal.Tenant)
+			}
+			if err != nil {
+				ctx = context.WithValue(ctx, refusalKey{}, refusal{err, false})
+			} else {
+				ctx = NewContext(ctx, principal)
+			}
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
@@ -42,6 +54,12 @@ func (s *Service) fromHeader(ctx context.Context, header []string) (*Principal, 
 // Refusal is why the credential of this request was refused, nil where it was
 // accepted or none was shown.
 func Refusal(ctx context.Context) error {
-	err, _ := ctx.Value(refusalKey{}).(error)
-	return err
+	refused, _ := ctx.Value(refusalKey{}).(refusal)
+	return refused.err
+}
+
+// Malformed tells that the request itself was refused, whatever it asks for.
+func Malformed(ctx context.Context) bool {
+	refused, _ := ctx.Value(refusalKey{}).(refusal)
+	return refused.whole
 }

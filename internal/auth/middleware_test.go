@@ -11,6 +11,7 @@ import (
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
 
@@ -150,12 +151,25 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	member := c.Member(t, auth.RoleViewer)
-	conn := pgtest.Superuser(t)
-	alter := func(set string) {
+	var user id.User
+	if err := pgtest.Superuser(t).QueryRow(context.Background(), `select id from control.users where email = $1`, member.Email).Scan(&user); err != nil {
+		t.Fatal(err)
+	}
+	set := func(role auth.Role, active bool) {
 		t.Helper()
-		tag, err := conn.Exec(context.Background(), `update control.memberships set `+set+` where tenant_id = $1 and user_id = (select id from control.users where email = $2)`, c.Tenant.ID, member.Email)
-		if err != nil || tag.RowsAffected() != 1 {
-			t.Fatalf("%s: %v, %v", set, tag, err)
+		if err := api.Auth.SetMember(context.Background(), c.Tenant.ID, user, role, active); err != nil {
+			t.Fatal(err)
+		}
+		// Whose rights changed comes back with a token of the new ones.
+		if a := member.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" {
+			t.Errorf("the token from before: %d %s", a.Status, a.Body)
+		}
+		if active {
+			session, _, err := api.Auth.SignIn(context.Background(), c.Tenant.Slug, member.Email, apitest.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			member.Token = session.AccessToken
 		}
 	}
 	create := func(name string) *apitest.Answer {
@@ -164,15 +178,15 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	if a := create("One"); a.Code() != "FORBIDDEN" {
 		t.Errorf("as a viewer: %s", a.Body)
 	}
-	alter(`role = 'MEMBER'`)
+	set(auth.RoleMember, true)
 	if a := create("One"); len(a.Errors) > 0 {
 		t.Errorf("as a member: %s", a.Body)
 	}
-	alter(`role = 'VIEWER'`)
+	set(auth.RoleViewer, true)
 	if a := create("Two"); a.Code() != "FORBIDDEN" {
 		t.Errorf("as a viewer again: %s", a.Body)
 	}
-	alter(`status = 'REMOVED'`)
+	set(auth.RoleViewer, false)
 	if a := member.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" {
 		t.Errorf("removed: %d %s", a.Status, a.Body)
 	}

@@ -19,11 +19,11 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/job"
+	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/telemetry"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
-	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
@@ -41,11 +41,17 @@ type Service struct {
 	registry  *control.Registry
 	tokens    *Tokens
 	passwords *Passwords
+
+	identities *memory.Memory[holder, *identity]
+	baseDomain string // "": tenants have no host names
+	now        func() time.Time
 }
 
 // NewService makes the service of one server.
 func NewService(db *postgres.DB, registry *control.Registry, tokens *Tokens, passwords *Passwords) *Service {
-	return &Service{db, registry, tokens, passwords}
+	s := &Service{db: db, registry: registry, tokens: tokens, passwords: passwords, now: time.Now}
+	s.identities = s.newIdentities()
+	return s
 }
 
 // Session is what a signed-in client holds.
@@ -62,13 +68,19 @@ type Membership struct {
 }
 
 // SignIn checks a password and begins a session in the tenant of that slug. An
-// empty slug stands for the person's only tenant. The memberships are returned
-// once the password was right, also when no session could begin.
+// empty slug stands for the tenant of the host name, and without one for the person's
+// only tenant. The memberships are returned once the password was right, also when no
+// session could begin.
 //
 // Errors, each naming its field: fault.BadCredential, the same after the same work
 // for an unknown address and a wrong password; fault.NotFound for a tenant that is
-// unknown or not the person's; fault.TenantNeeded; fault.TenantSuspended.
+// unknown or not the person's; fault.TenantNeeded; fault.TenantSuspended. Without a
+// field: fault.TenantMismatch.
 func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Session, []Membership, error) {
+	slug, err := s.chosen(ctx, slug)
+	if err != nil {
+		return nil, nil, err
+	}
 	account, err := s.checkPassword(ctx, email, password)
 	if err != nil {
 		return nil, nil, err
@@ -91,6 +103,9 @@ func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Se
 		return nil, memberships, fault.New(fault.NotFound, "You are not a member of a tenant of that name. The memberships list those you are.").At("tenant")
 	}
 	t := memberships[chosen].Tenant
+	if err := s.agrees(ctx, t); err != nil {
+		return nil, nil, err
+	}
 	if err := control.Serving(t); err != nil {
 		return nil, memberships, fault.At(err, "tenant")
 	}
@@ -101,7 +116,7 @@ func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Se
 	}
 	var session *Session
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		session, err = s.begin(ctx, q, account.User.ID, t.ID)
+		session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[chosen].Membership.Epoch)
 		return err
 	})
 	if err != nil {
@@ -135,8 +150,9 @@ func (s *Service) checkPassword(ctx context.Context, email, password string) (*c
 	return account, nil
 }
 
-// begin makes a session and its first tokens in the caller's transaction.
-func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID) (*Session, error) {
+// begin makes a session and its first tokens in the caller's transaction. epoch is
+// that of the membership, as it was when it was looked at.
+func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64) (*Session, error) {
 	session := id.NewSession()
 	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: s.tokens.now().Add(sessionLifetime)})
 	if err != nil {
@@ -150,11 +166,11 @@ func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User
 	if err := recordAccess(ctx, q, t, &user, "session.started", session.UUID(), nil); err != nil {
 		return nil, err
 	}
-	return s.issue(session, user, t, random)
+	return s.issue(holder{session, user, t}, epoch, random)
 }
 
-func (s *Service) issue(session id.Session, user id.User, t tenant.ID, refresh []byte) (*Session, error) {
-	access, expires, err := s.tokens.Issue(Claims{Session: session.String(), User: user.String(), Tenant: t.String()})
+func (s *Service) issue(h holder, epoch int64, refresh []byte) (*Session, error) {
+	access, expires, err := s.tokens.Issue(Claims{Session: h.session.String(), User: h.user.String(), Tenant: h.tenant.String(), Epoch: epoch})
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +182,8 @@ func (s *Service) issue(session id.Session, user id.User, t tenant.ID, refresh [
 // taken for stolen and its whole session ends.
 //
 // Errors, naming their field: fault.BadCredential, the same for every reason;
-// fault.TenantSuspended.
+// fault.TenantSuspended. Without a field: fault.TenantMismatch, and the token stays as
+// it was.
 func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
 	invalid := fault.New(fault.BadCredential, "This refresh token is not valid, or not any more. Sign in again.").At("refreshToken")
 	presented, ok := parseRefresh(token)
@@ -189,7 +206,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
 		if used := row.RefreshToken.UsedAt; used != nil && row.ReadAt.Sub(*used) > refreshGrace {
 			return end(ctx, q, held.ID, "refresh token used twice") // committed, and answered as invalid
 		}
-		_, err = q.GetMembershipRole(ctx, controlsql.GetMembershipRoleParams{TenantID: held.TenantID, UserID: held.UserID})
+		member, err := q.GetActiveMembership(ctx, controlsql.GetActiveMembershipParams{TenantID: held.TenantID, UserID: held.UserID})
 		if postgres.IsNoRows(err) {
 			return nil
 		}
@@ -200,14 +217,18 @@ func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
 		if err != nil {
 			return err
 		}
-		if err := control.Serving(control.FromRow(&t.Tenant)); err != nil {
+		home := control.FromRow(&t.Tenant)
+		if err := s.agrees(ctx, home); err != nil {
+			return err
+		}
+		if err := control.Serving(home); err != nil {
 			return fault.At(err, "refreshToken")
 		}
 		successor, err := s.rotate(ctx, q, presented, row)
 		if err != nil {
 			return err
 		}
-		session, err = s.issue(held.ID, held.UserID, held.TenantID, successor)
+		session, err = s.issue(holder{held.ID, held.UserID, held.TenantID}, member.Epoch, successor)
 		return err
 	})
 	if err != nil {
@@ -247,8 +268,7 @@ func successorOf(token, salt []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// SignOut ends the session at once, on every server: each request asks whether
-// its session lives.
+// SignOut ends the session: here at once, on other servers as soon as they hear of it.
 func (s *Service) SignOut(ctx context.Context, session id.Session) error {
 	return s.db.InControlTx(ctx, func(q *controlsql.Queries) error { return end(ctx, q, session, "signed out") })
 }
@@ -260,6 +280,9 @@ func end(ctx context.Context, q *controlsql.Queries, session id.Session, why str
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := control.TellOfSession(ctx, q, session); err != nil {
 		return err
 	}
 	return recordAccess(ctx, q, ended.TenantID, &ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
@@ -280,51 +303,6 @@ func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor
 	})
 }
 
-// Authenticate tells who shows this access token.
-//
-// Errors: fault.Unauthenticated for a token that is not valid, whose session has
-// ended or whose person is no member any more; fault.TenantSuspended.
-func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, error) {
-	claims, err := s.tokens.Verify(ctx, token)
-	if err != nil {
-		return nil, err
-	}
-	var session id.Session
-	var user id.User
-	var t tenant.ID
-	if err := errors.Join(session.UnmarshalText([]byte(claims.Session)), user.UnmarshalText([]byte(claims.User)), t.UnmarshalText([]byte(claims.Tenant))); err != nil {
-		return nil, ended().Because(err)
-	}
-	row, err := s.db.Control().GetSessionOfToken(ctx, controlsql.GetSessionOfTokenParams{ID: session, UserID: user, TenantID: t})
-	if postgres.IsNoRows(err) {
-		return nil, ended()
-	}
-	if err != nil {
-		return nil, err
-	}
-	role, err := ParseRole(row.Role)
-	if err != nil {
-		return nil, fmt.Errorf("role of member %s: %w", row.MembershipID, err)
-	}
-	if known, err := s.registry.Tenant(ctx, t); err == nil && known.Status != row.TenantStatus {
-		s.registry.Forget(t) // it changed since the registry looked
-	}
-	open, err := s.registry.Open(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	return &Principal{
-		User:    &accountsql.User{ID: row.UserID, Email: row.Email, DisplayName: row.DisplayName, CreatedAt: row.CreatedAt},
-		Tenant:  open,
-		Role:    role,
-		Session: session,
-	}, nil
-}
-
-func ended() *fault.Error {
-	return fault.New(fault.Unauthenticated, "This session has ended. Sign in again.")
-}
-
 // Registration is a tenant to come and its first owner.
 type Registration struct {
 	Tenant      control.Registration
@@ -338,7 +316,8 @@ type Registration struct {
 // A person who has an account already shows its password and gets a further tenant.
 //
 // Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at
-// slug; fault.BadCredential at password for an account that is not the caller's.
+// slug, for a reserved one too; fault.BadCredential at password for an account that is
+// not the caller's. Without a field: fault.TenantMismatch at the host of another tenant.
 func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant, *Session, error) {
 	errs := r.Tenant.Validate()
 	email, err := cleanEmail(r.Email)
@@ -346,6 +325,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 	name, err := text.Line("The display name", r.DisplayName, 1, 100)
 	errs = append(errs, fault.At(err, "displayName"), CheckNewPassword(r.Password))
 	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	if err := s.agreesOn(ctx, r.Tenant.Slug, ""); err != nil {
 		return nil, nil, err
 	}
 	// Before the address is looked at: a slug in use must not tell who has an account.
@@ -385,7 +367,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 		if err := job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name}); err != nil {
 			return err
 		}
-		session, err = s.begin(ctx, q, owner, made.ID)
+		session, err = s.begin(ctx, q, owner, made.ID, 1)
 		return err
 	})
 	if err != nil {

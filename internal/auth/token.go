@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,7 @@ type Claims struct {
 	Session   string    // "sid": the session, which can be ended before the token does
 	User      string    // "sub"
 	Tenant    string    // "tid": the only tenant that the token opens
+	Epoch     int64     // "mep": the state of the membership it was issued for, from 1
 	IssuedAt  time.Time // "iat", whole seconds, UTC; set by Issue
 	ExpiresAt time.Time // "exp", whole seconds, UTC: the first moment at which it is refused; set by Issue
 	ID        string    // "jti"; Issue makes a random one if it is empty
@@ -149,8 +151,8 @@ func newTokens(issuer, audience string, lifetime time.Duration, now func() time.
 // lifetime; what c says about times is not read. Its errors are not for users: an
 // id is missing or far too long.
 func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) {
-	if c.User == "" || c.Tenant == "" || c.Session == "" {
-		return "", time.Time{}, errors.New("issue an access token: user, tenant and session are required")
+	if c.User == "" || c.Tenant == "" || c.Session == "" || c.Epoch < 1 {
+		return "", time.Time{}, errors.New("issue an access token: user, tenant, session and epoch are required")
 	}
 	if c.ID == "" {
 		c.ID = rand.Text()
@@ -163,6 +165,7 @@ func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) 
 		"sub": c.User,
 		"tid": c.Tenant,
 		"sid": c.Session,
+		"mep": c.Epoch,
 		"jti": c.ID,
 		"iat": issued.Unix(),
 		"exp": expiresAt.Unix(),
@@ -197,6 +200,7 @@ func (t *Tokens) Issue(c Claims) (token string, expiresAt time.Time, err error) 
 //     "application/", RFC 9068 section 4), kid names an accepted key
 //   - the signature, before the claims are read
 //   - iss and aud are the one expected string; sub, tid, sid and jti are there
+//   - mep is a whole number from 1
 //   - iat and exp, and nbf if it is there, are whole seconds; iat and nbf at most 30
 //     seconds in the future; exp after iat by no more than the lifetime
 //   - exp in the future
@@ -301,6 +305,9 @@ func (t *Tokens) checkClaims(members map[string]any) (Claims, error) {
 	}
 
 	var err error
+	if claims.Epoch, err = wholeNumber(members, "mep", 1, math.MaxInt64); err != nil {
+		return Claims{}, err
+	}
 	if claims.IssuedAt, err = numericDate(members, "iat"); err != nil {
 		return Claims{}, err
 	}
@@ -333,15 +340,23 @@ func (t *Tokens) checkClaims(members map[string]any) (Claims, error) {
 // numericDate reads whole seconds since 1970, up to the year 9999. RFC 7519
 // section 2 would allow fractions; we never write any.
 func numericDate(members map[string]any, name string) (time.Time, error) {
-	number, ok := members[name].(json.Number)
-	if !ok {
-		return time.Time{}, fmt.Errorf("%s is missing or not a number", name)
-	}
-	seconds, err := strconv.ParseInt(number.String(), 10, 64)
-	if err != nil || seconds < 0 || seconds > latestTime {
-		return time.Time{}, fmt.Errorf("%s is not a whole number of seconds", name)
+	seconds, err := wholeNumber(members, name, 0, latestTime)
+	if err != nil {
+		return time.Time{}, err
 	}
 	return time.Unix(seconds, 0).UTC(), nil
+}
+
+func wholeNumber(members map[string]any, name string, low, high int64) (int64, error) {
+	number, ok := members[name].(json.Number)
+	if !ok {
+		return 0, fmt.Errorf("%s is missing or not a number", name)
+	}
+	whole, err := strconv.ParseInt(number.String(), 10, 64)
+	if err != nil || whole < low || whole > high {
+		return 0, fmt.Errorf("%s is not a whole number in its bounds", name)
+	}
+	return whole, nil
 }
 
 // flatObject reads a JSON object whose members are strings, numbers, booleans or

@@ -63,7 +63,7 @@ func newForge(t testing.TB) *forge {
 	return &forge{
 		tokens: tokens, key: key.Private, kid: key.ID, clock: &clock,
 		header: `{"alg":"EdDSA","typ":"at+jwt","kid":"` + key.ID + `"}`,
-		payload: fmt.Sprintf(`{"iss":"%s","aud":"%s","sub":"user_1","tid":"ten_1","sid":"ses_1","jti":"one","iat":%d,"exp":%d}`,
+		payload: fmt.Sprintf(`{"iss":"%s","aud":"%s","sub":"user_1","tid":"ten_1","sid":"ses_1","mep":7,"jti":"one","iat":%d,"exp":%d}`,
 			testIssuer, testAudience, testNow, testNow+900),
 	}
 }
@@ -324,7 +324,7 @@ func attacks(t testing.TB, f *forge) []attack {
 	add("payload: invalid UTF-8", f.with(`"sub":"user_1"`, "\"sub\":\"user_1\xff\""))
 	add("payload: a surrogate half in UTF-8", f.with(`"sub":"user_1"`, "\"sub\":\"user_1\xed\xa0\x80\""))
 	add("payload: invalid UTF-8 in a claim nobody reads", f.with(`{"iss"`, "{\"x\":\"\xc0\xaf\",\"iss\""))
-	for _, claim := range []string{`"iss":"` + testIssuer + `"`, `"aud":"` + testAudience + `"`, `"sub":"user_1"`, `"tid":"ten_1"`, `"sid":"ses_1"`, `"jti":"one"`, now} {
+	for _, claim := range []string{`"iss":"` + testIssuer + `"`, `"aud":"` + testAudience + `"`, `"sub":"user_1"`, `"tid":"ten_1"`, `"sid":"ses_1"`, `"jti":"one"`, `"mep":7`, now} {
 		add("twice: "+claim, f.with(claim, claim+","+claim))
 	}
 	add("tid twice, the second in disguise", f.with(`"tid":"ten_1"`, `"tid":"ten_2","\u0074id":"ten_1"`))
@@ -345,6 +345,14 @@ func attacks(t testing.TB, f *forge) []attack {
 		add(claim+" a list", f.with(pair, `"`+claim+`":["`+value+`"]`))
 		add(claim+" in capitals", f.with(pair, fmt.Sprintf(`"%s":"%s"`, strings.ToUpper(claim), value)))
 	}
+	for name, value := range map[string]string{
+		"nothing": `null`, "text": `"7"`, "true": `true`, "zero": `0`, "below zero": `-7`, "a fraction": `7.5`, "a whole fraction": `7.0`, "an exponent": `7e0`,
+		"beyond what is counted": `9223372036854775808`, "a list": `[7]`,
+	} {
+		add("mep is "+name, f.with(`"mep":7`, `"mep":`+value))
+	}
+	add("mep absent", f.with(`"mep":7`, `"x":7`))
+	add("mep in capitals", f.with(`"mep":7`, `"MEP":7`))
 	add("iss of another", f.with(testIssuer, "https://elsewhere.example"))
 	add("iss with a slash", f.with(testIssuer, testIssuer+"/"))
 	add("iss in another case", f.with(testIssuer, strings.ToUpper(testIssuer)))
@@ -514,7 +522,7 @@ func TestTokensThatAreRight(t *testing.T) {
 	}
 	claims, err := f.tokens.Verify(context.Background(), f.valid())
 	want := Claims{
-		Session: "ses_1", User: "user_1", Tenant: "ten_1", ID: "one",
+		Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 7, ID: "one",
 		IssuedAt: time.Unix(testNow, 0).UTC(), ExpiresAt: time.Unix(testNow+900, 0).UTC(),
 	}
 	if err != nil || claims != want {
@@ -543,7 +551,7 @@ func TestIssue(t *testing.T) {
 	f := newForge(t)
 	*f.clock = f.clock.Add(900 * time.Millisecond)
 	token, expiresAt, err := f.tokens.Issue(Claims{
-		Session: "ses_1", User: "user_1", Tenant: "ten_1", ID: "one",
+		Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 7, ID: "one",
 		IssuedAt: time.Unix(0, 0), ExpiresAt: time.Unix(1<<40, 0), // not read
 	})
 	if err != nil {
@@ -558,7 +566,7 @@ func TestIssue(t *testing.T) {
 	for i, want := range []map[string]any{
 		{"alg": "EdDSA", "typ": "at+jwt", "kid": f.kid},
 		{
-			"iss": testIssuer, "aud": testAudience, "sub": "user_1", "tid": "ten_1", "sid": "ses_1", "jti": "one",
+			"iss": testIssuer, "aud": testAudience, "sub": "user_1", "tid": "ten_1", "sid": "ses_1", "mep": float64(7), "jti": "one",
 			"iat": float64(testNow), "exp": float64(testNow + 900),
 		},
 	} {
@@ -590,7 +598,7 @@ func TestIssueNamesEveryToken(t *testing.T) {
 	f := newForge(t)
 	seen := map[string]bool{}
 	for range 100 {
-		token, _, err := f.tokens.Issue(Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1"})
+		token, _, err := f.tokens.Issue(Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -606,10 +614,12 @@ func TestIssueRefusesWhatVerifyWould(t *testing.T) {
 	t.Parallel()
 	f := newForge(t)
 	for name, claims := range map[string]Claims{
-		"no user":       {Session: "ses_1", Tenant: "ten_1"},
-		"no tenant":     {Session: "ses_1", User: "user_1"},
-		"no session":    {User: "user_1", Tenant: "ten_1"},
-		"a page of jti": {Session: "ses_1", User: "user_1", Tenant: "ten_1", ID: strings.Repeat("x", 4096)},
+		"no user":       {Session: "ses_1", Tenant: "ten_1", Epoch: 7},
+		"no tenant":     {Session: "ses_1", User: "user_1", Epoch: 7},
+		"no session":    {User: "user_1", Tenant: "ten_1", Epoch: 7},
+		"no epoch":      {Session: "ses_1", User: "user_1", Tenant: "ten_1"},
+		"epoch below 1": {Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: -1},
+		"a page of jti": {Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 7, ID: strings.Repeat("x", 4096)},
 	} {
 		if token, _, err := f.tokens.Issue(claims); err == nil || token != "" {
 			t.Errorf("%s: issued %q, %v", name, token, err)
@@ -635,7 +645,7 @@ func TestRotationOfKeys(t *testing.T) {
 		return tokens
 	}
 	before, during, after := server(old, next.Public()), server(next, old.Public()), server(next)
-	claims := Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1"}
+	claims := Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 7}
 	byOld, _, err := before.Issue(claims)
 	if err != nil {
 		t.Fatal(err)
@@ -829,10 +839,11 @@ func FuzzVerifySigned(f *testing.F) {
 			t.Errorf("accepted the header %q", header)
 		}
 		issued, _ := body["iat"].(float64)
+		epoch, _ := body["mep"].(float64)
 		expires, _ := body["exp"].(float64)
 		if body["iss"] != testIssuer || body["aud"] != testAudience ||
 			claims.User == "" || body["sub"] != claims.User || claims.Tenant == "" || body["tid"] != claims.Tenant ||
-			claims.Session == "" || body["sid"] != claims.Session || claims.ID == "" || body["jti"] != claims.ID ||
+			claims.Session == "" || body["sid"] != claims.Session || claims.Epoch < 1 || float64(claims.Epoch) != epoch || claims.ID == "" || body["jti"] != claims.ID ||
 			issued > testNow+30 || expires <= testNow || expires-issued > 900 || expires <= issued {
 			t.Errorf("accepted the claims %q as %+v", payload, claims)
 		}

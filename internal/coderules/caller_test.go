@@ -22,6 +22,7 @@ var platformRule = rule{name: "platform", check: platformUsed, excepted: map[str
 	"internal/auth":                    {anyNumber, "signing in, before there is a tenant, and what a verified token names"},
 	"internal/postgres.DB.Control":     {1, "is what the rule is about"},
 	"internal/postgres.DB.InControlTx": {1, "is what the rule is about"},
+	"internal/postgres.listener.tune":  {2, "says something to itself, to see that it is heard; it names nobody"},
 	"cmd/commonhold.serveCmd.noDemo":   {2, "looks for accounts with known passwords at start, before there are requests"},
 	"internal/demo":                    {anyNumber, "fills tenants of its own for cmd/commonhold; no request reaches it"},
 	"internal/pgtest":                  {anyNumber, "makes tenants for tests; nothing of the server imports it"},

@@ -91,7 +91,7 @@ func (r rule) against(found []violation) (wrong []string) {
 }
 
 // rules are all there are.
-var rules = []rule{poolRule, textRule, builtRule, argumentRule, protocolRule, makeRule, decodeRule, requestRule, platformRule, callerRule, sourceRule}
+var rules = []rule{poolRule, textRule, builtRule, argumentRule, protocolRule, makeRule, decodeRule, requestRule, platformRule, callerRule, sourceRule, toldRule}
 
 // The program keeps its rules, but for the exceptions.
 func TestProgramKeepsTheRules(t *testing.T) {

@@ -441,4 +441,34 @@ func Guessed() uuid.UUID {
 
 var later = id.SetSource // breaks: id-source
 `},
+	{"internal/planted", `package planted
+
+import (
+	"context"
+	"errors"
+
+	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
+)
+
+func forgets(ctx context.Context, q *controlsql.Queries, s controlsql.RevokeSessionParams) error {
+	_, err := q.RevokeSession(ctx, s) // breaks: platform, told
+	return err
+}
+
+func tellsOfAnother(ctx context.Context, q *controlsql.Queries, s controlsql.RevokeSessionParams) error {
+	_, err := q.RevokeSession(ctx, s) // breaks: platform, told
+	return errors.Join(err, control.TellOfUser(ctx, q, id.User{}))
+}
+
+func tells(ctx context.Context, q *controlsql.Queries, s controlsql.RevokeSessionParams) error {
+	_, err := q.RevokeSession(ctx, s) // breaks: platform
+	return errors.Join(err, control.TellOfSession(ctx, q, s.ID))
+}
+
+func needNot(ctx context.Context, q *controlsql.Queries, s controlsql.TouchSessionParams) error {
+	return q.TouchSession(ctx, s) // breaks: platform
+}
+`},
 }

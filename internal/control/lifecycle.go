@@ -35,6 +35,9 @@ func (r *Registration) Validate() []error {
 	if len(r.Slug) < 3 || len(r.Slug) > 40 || !slugPattern.MatchString(r.Slug) {
 		errs = append(errs, fault.New(fault.Invalid, "A slug has 3 to 40 characters: a–z, 0–9 and single hyphens between them.").At("slug"))
 	}
+	if Reserved(r.Slug) {
+		errs = append(errs, SlugTaken())
+	}
 	return errs
 }
 
@@ -60,7 +63,10 @@ func Register(ctx context.Context, q *controlsql.Queries, r Registration, owner 
 		return nil, err
 	}
 	_, err = q.CreateMembership(ctx, controlsql.CreateMembershipParams{TenantID: row.ID, ID: id.NewMember(), UserID: owner, Role: "OWNER"})
-	return FromRow(row), err
+	if err != nil {
+		return nil, err
+	}
+	return FromRow(row), TellOfTenant(ctx, q, row.ID)
 }
 
 // SlugTaken is the answer for a slug in use.
@@ -120,25 +126,10 @@ func (r *Registry) move(ctx context.Context, slug string, from, to tenant.Status
 			return err
 		}
 		moved = FromRow(changed)
-		_, err = q.SetTenantDoor(ctx, controlsql.SetTenantDoorParams{TenantID: moved.ID, Status: door})
-		return err
+		if _, err := q.SetTenantDoor(ctx, controlsql.SetTenantDoorParams{TenantID: moved.ID, Status: door}); err != nil {
+			return err
+		}
+		return TellOfTenant(ctx, q, moved.ID)
 	})
-	if moved != nil {
-		r.Forget(moved.ID)
-	}
 	return moved, err
-}
-
-// BySlug finds a tenant by its slug, past the cache.
-//
-// Errors: fault.NotFound.
-func (r *Registry) BySlug(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	row, err := r.db.Control().GetTenantBySlug(ctx, controlsql.GetTenantBySlugParams{Slug: slug})
-	if postgres.IsNoRows(err) {
-		return nil, unknown()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return FromRow(&row.Tenant), nil
 }

@@ -4,41 +4,59 @@ package control
 
 import (
 	"context"
-	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/google/uuid"
 
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-// What the registry keeps: at most this many tenants. What it tells of one is at most
-// registryAge old. Where one lives may be older: a stale address cannot open a door, it
-// only costs one refused round trip, while asking again for thousands of tenants four
-// times a minute would cost every one of them.
+// What the registry keeps: at most so many tenants and so many of their names, each
+// told for at most memory.MaxAge. What is changed through this package is forgotten at
+// once, here and on every server that hears of it. Where a tenant lives may be older: a
+// stale address cannot open a door, it only costs one refused round trip, while asking
+// again for thousands of tenants four times a minute would cost every one of them.
 const (
 	registrySize = 10_000
-	registryAge  = 15 * time.Second
+	namesSize    = 20_000
 )
 
-// Registry finds tenants by id, from memory where it can.
+// Registry finds tenants by id, slug and host name, from memory where it can.
 type Registry struct {
 	db    *postgres.DB
-	cache *otter.Cache[tenant.ID, entry]
-	age   time.Duration
+	homes *memory.Memory[tenant.ID, entry]
+	names *memory.Memory[name, owner]
 }
 
 type entry struct {
 	tenant    *tenant.Tenant
 	placement postgres.Placement
-	read      time.Time
+}
+
+// name is what a tenant is called by: one of the two.
+type name struct{ slug, host string }
+
+// owner is whose name it is. That it is nobody's is remembered too, for a moment.
+type owner struct {
+	id    tenant.ID
+	known bool
 }
 
 // NewRegistry makes the registry of db and lets db's handles find tenants by it.
 func NewRegistry(db *postgres.DB) *Registry {
-	r := &Registry{db: db, age: registryAge, cache: otter.Must(&otter.Options[tenant.ID, entry]{MaximumSize: registrySize})}
+	r := &Registry{db: db}
+	r.homes = memory.New(db.Changes(), memory.Options[tenant.ID, entry]{
+		Size: registrySize, Age: memory.MaxAge, Load: r.load,
+		About: func(id tenant.ID) []uuid.UUID { return []uuid.UUID{id.UUID()} },
+	})
+	r.names = memory.New(db.Changes(), memory.Options[name, owner]{
+		Size: namesSize, Age: memory.MaxAge, Load: r.whose,
+		About: func(name) []uuid.UUID { return []uuid.UUID{postgres.AnyTenant} },
+		Brief: func(o owner) bool { return !o.known },
+	})
 	db.SetLocate(r.locate)
 	return r
 }
@@ -47,7 +65,7 @@ func NewRegistry(db *postgres.DB) *Registry {
 //
 // Errors: fault.NotFound.
 func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
-	e, err := r.find(ctx, id)
+	e, err := r.homes.Get(ctx, id)
 	return e.tenant, err
 }
 
@@ -55,7 +73,7 @@ func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, er
 //
 // Errors: fault.NotFound; fault.TenantSuspended for one that is not ACTIVE.
 func (r *Registry) Open(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
-	e, err := r.find(ctx, id)
+	e, err := r.homes.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -73,45 +91,66 @@ func Serving(t *tenant.Tenant) error {
 }
 
 // Forget drops what is remembered of a tenant.
-func (r *Registry) Forget(id tenant.ID) { r.cache.Invalidate(id) }
+func (r *Registry) Forget(id tenant.ID) { r.db.Changes().Changed(id.UUID()) }
+
+// BySlug finds a tenant by its slug, in any status.
+//
+// Errors: fault.NotFound.
+func (r *Registry) BySlug(ctx context.Context, slug string) (*tenant.Tenant, error) {
+	return r.named(ctx, name{slug: slug})
+}
+
+func (r *Registry) named(ctx context.Context, n name) (*tenant.Tenant, error) {
+	o, err := r.names.Get(ctx, n)
+	if err == nil && !o.known {
+		err = unknown()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Tenant(ctx, o.id)
+}
+
+func (r *Registry) whose(ctx context.Context, n name) (owner, error) {
+	var id tenant.ID
+	var err error
+	if n.host != "" {
+		id, err = r.db.Control().GetTenantIDByHost(ctx, controlsql.GetTenantIDByHostParams{Host: n.host})
+	} else {
+		id, err = r.db.Control().GetTenantIDBySlug(ctx, controlsql.GetTenantIDBySlugParams{Slug: n.slug})
+	}
+	if postgres.IsNoRows(err) {
+		return owner{}, nil
+	}
+	return owner{id, true}, err
+}
 
 // locate is how the handles find a tenant. An old entry of one that is served will do:
 // the door knows better, and then asks with fresh.
 func (r *Registry) locate(ctx context.Context, id tenant.ID, fresh bool) (postgres.Placement, error) {
+	find := r.homes.Fresh
 	if !fresh {
-		if e, ok := r.cache.GetIfPresent(id); ok && Serving(e.tenant) == nil {
+		if e, ok := r.homes.Last(id); ok && Serving(e.tenant) == nil {
 			return e.placement, nil
 		}
+		find = r.homes.Get
 	}
-	load := r.find
-	if fresh {
-		load = r.load
-	}
-	e, err := load(ctx, id)
+	e, err := find(ctx, id)
 	if err != nil {
 		return postgres.Placement{}, err
 	}
 	return e.placement, Serving(e.tenant)
 }
 
-func (r *Registry) find(ctx context.Context, id tenant.ID) (entry, error) {
-	if e, ok := r.cache.GetIfPresent(id); ok && time.Since(e.read) < r.age {
-		return e, nil
-	}
-	return r.load(ctx, id)
-}
-
 func (r *Registry) load(ctx context.Context, id tenant.ID) (entry, error) {
-	read := time.Now() // before the database looks
 	row, err := r.db.Control().GetTenant(ctx, controlsql.GetTenantParams{ID: id})
+	if postgres.IsNoRows(err) {
+		return entry{}, unknown()
+	}
 	if err != nil {
-		r.cache.Invalidate(id)
-		if postgres.IsNoRows(err) {
-			return entry{}, unknown()
-		}
 		return entry{}, err
 	}
-	e := entry{tenant: FromRow(&row.Tenant), read: read, placement: postgres.Placement{
+	e := entry{tenant: FromRow(&row.Tenant), placement: postgres.Placement{
 		Isolation: row.Placement.Isolation,
 		Cluster:   row.Placement.ClusterName,
 		Epoch:     row.Placement.Epoch,
@@ -119,7 +158,6 @@ func (r *Registry) load(ctx context.Context, id tenant.ID) (entry, error) {
 	if row.Placement.SchemaName != nil {
 		e.placement.Schema = *row.Placement.SchemaName
 	}
-	r.cache.Set(id, e)
 	return e, nil
 }
 

@@ -104,11 +104,11 @@ func ownerOf(ctx context.Context, db *postgres.DB, t *tenant.Tenant) (id.User, e
 	if err != nil && !postgres.IsNoRows(err) {
 		return owner, fmt.Errorf("find the owner of %s: %w", t.Slug, err)
 	}
-	role, err := db.Control().GetMembershipRole(ctx, controlsql.GetMembershipRoleParams{TenantID: t.ID, UserID: owner})
+	member, err := db.Control().GetActiveMembership(ctx, controlsql.GetActiveMembershipParams{TenantID: t.ID, UserID: owner})
 	if err != nil && !postgres.IsNoRows(err) {
 		return owner, fmt.Errorf("find the owner of %s: %w", t.Slug, err)
 	}
-	if role != string(auth.RoleOwner) {
+	if member.Role != string(auth.RoleOwner) {
 		return owner, fault.New(fault.Config, "This database has a tenant %s that is not the demo's. Use a database of its own for `commonhold dev`.", t.Slug)
 	}
 	return owner, nil

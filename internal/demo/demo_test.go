@@ -262,6 +262,7 @@ func TestFill(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 37, 5000} {
 		home, owner := w.NewTenant(t)
+		w.Settle(t)
 		for range 2 { // the second time changes nothing
 			before := products(home.ID)
 			ctx, counter := postgres.WithCounter(context.Background())

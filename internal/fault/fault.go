@@ -34,7 +34,8 @@ const (
 	Unauthenticated Code = "UNAUTHENTICATED"
 	Forbidden       Code = "FORBIDDEN"
 	TenantSuspended Code = "TENANT_SUSPENDED"
-	TenantMoved     Code = "TENANT_MOVED" // the door refused twice: the tenant is between two homes
+	TenantMismatch  Code = "TENANT_MISMATCH" // the request means another tenant than its credential
+	TenantMoved     Code = "TENANT_MOVED"    // the door refused twice: the tenant is between two homes
 	TooComplex      Code = "QUERY_TOO_COMPLEX"
 	TooLarge        Code = "REQUEST_TOO_LARGE"
 	RateLimited     Code = "RATE_LIMITED"

@@ -49,7 +49,7 @@ select 'grant.system', 'error', s.object,
 from system as s, parties as p
 where s.grantee = p.app
    -- Who moves a tenant holds its writers off, by the lock that hardening took away;
-   -- who leaves work for later wakes the workers.
+   -- who leaves work for later, or changes what servers remember, tells them.
    or (s.grantee = p.control
        and s.object not in ('function pg_advisory_xact_lock(bigint)', 'function pg_try_advisory_xact_lock(bigint)',
                             'function pg_notify(text,text)'))

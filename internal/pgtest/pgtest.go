@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/commonhold/commonhold/internal/control"
@@ -74,6 +75,24 @@ func (w *World) NewTenant(t testing.TB) (*tenant.Tenant, id.User) {
 		t.Fatalf("make a tenant: %v", err)
 	}
 	return made, owner
+}
+
+// Settle waits until w's server has heard of everything that was committed before, so
+// that nothing of it is forgotten while a test counts.
+func (w *World) Settle(t testing.TB) {
+	t.Helper()
+	if !w.DB.Changes().Hearing() {
+		return
+	}
+	before, last := w.DB.Changes().Stamp(), uuid.New()
+	if err := w.DB.Control().NotifyChanged(context.Background(), controlsql.NotifyChangedParams{Kind: "nothing", ID: last.String()}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); !w.DB.Changes().Since(before, last); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the listener did not hear the last word")
+		}
+	}
 }
 
 // Launch starts a migrated server outside of tests: url says where a role reaches

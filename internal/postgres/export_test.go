@@ -17,6 +17,9 @@ func Raw[Q any](h *Handle[Q]) *Handle[DBTX] {
 // AppPool is the pool of commonhold_app.
 func (db *DB) AppPool() *pgxpool.Pool { return db.app }
 
+// ListenerPID is the server process that the listener listens on.
+func (db *DB) ListenerPID() uint32 { return db.listener.process.Load() }
+
 // CheckVersion is what Open and Migrate ask of server_version_num.
 func CheckVersion(number int) error { return checkVersion(number) }
 

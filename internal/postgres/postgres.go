@@ -19,6 +19,7 @@ import (
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
@@ -47,6 +48,7 @@ type Locate func(ctx context.Context, id tenant.ID, fresh bool) (Placement, erro
 type Config struct {
 	AppURL     string // logs in as commonhold_app
 	ControlURL string // logs in as commonhold_control
+	ListenURL  string // leads past a pooler to the control database, to hear of changes there; "": ControlURL
 	MaxConns   int32  // per pool; 0: four for every core, more only raises latency
 }
 
@@ -55,9 +57,13 @@ type DB struct {
 	app     *pgxpool.Pool
 	control *pgxpool.Pool
 	locate  Locate
+
+	changes  memory.Changes
+	listener *listener // nil where changes cannot be heard of
 }
 
-// Open connects both pools and sees that each can reach its database in its role.
+// Open connects both pools and sees that each can reach its database in its role,
+// and begins to listen for what other servers change.
 // SetLocate must be called before the first handle is used.
 //
 // Errors: fault.Config for a URL that cannot be read or asks for a statement mode
@@ -74,7 +80,12 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		control.Close()
 		return nil, err
 	}
-	return &DB{app: app, control: control}, nil
+	db := &DB{app: app, control: control}
+	if err := db.listen(ctx, c.ListenURL); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
 }
 
 // OpenControl is Open for what works on the platform alone: no handle of a tenant
@@ -95,6 +106,7 @@ func (db *DB) SetLocate(locate Locate) { db.locate = locate }
 
 // Close waits for connections in use and closes the pools.
 func (db *DB) Close() {
+	db.listener.close()
 	if db.app != nil {
 		db.app.Close()
 	}
@@ -175,14 +187,36 @@ func (db *DB) Control() *controlsql.Queries {
 }
 
 // InControlTx runs fn in one transaction of the control role. The rules of
-// Handle.InTx hold.
+// Handle.InTx hold. What it notifies others of, this server has heard when it returns.
 func (db *DB) InControlTx(ctx context.Context, fn func(*controlsql.Queries) error) error {
 	begin := func(context.Context, bool) (*pgx.Batch, error) {
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		return batch, nil
 	}
-	return inTx(ctx, db.control, begin, func(d DBTX) error { return fn(controlsql.New(d)) })
+	said := &overheard{}
+	defer func() { // whatever became of it: to forget in vain costs a question
+		for _, payload := range said.payloads {
+			db.heard(payload)
+		}
+	}()
+	return inTx(ctx, db.control, begin, func(d DBTX) error {
+		said.DBTX = d
+		return fn(controlsql.New(said))
+	})
+}
+
+// overheard is a DBTX that keeps what goes out by NotifyChanged.
+type overheard struct {
+	DBTX
+	payloads []string
+}
+
+func (o *overheard) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if strings.HasPrefix(sql, "-- name: NotifyChanged ") {
+		o.payloads = append(o.payloads, fmt.Sprintf("%s %s", args...))
+	}
+	return finish(o.Query(ctx, sql, args...))
 }
 
 func openPool(ctx context.Context, dsn string, maxConns int32, role string) (*pgxpool.Pool, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,6 +70,7 @@ func (w *world) raw() *postgres.Handle[postgres.DBTX] {
 // warm sees that the registry knows the tenant and a connection is open.
 func (w *world) warm(t *testing.T) {
 	t.Helper()
+	w.Settle(t)
 	if _, err := w.raw().Read().Exec(t.Context(), "select 1"); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +203,7 @@ type wire struct {
 	dir                                     string
 	cut                                     atomic.Pointer[string] // a message that holds it is the connection's last
 	polite                                  atomic.Bool            // whether the end is one, or a reset
+	still                                   sync.RWMutex           // held while nothing passes
 	syncs, executes, parses, simple, starts atomic.Int64
 }
 
@@ -234,7 +237,7 @@ func tap(t *testing.T) *wire {
 				continue
 			}
 			w.starts.Add(1)
-			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+			go func() { _, _ = io.Copy(client, held{server, &w.still}); _ = client.Close() }()
 			go func() { w.forward(server, client.(*net.UnixConn)); _ = client.Close(); _ = server.Close() }()
 		}
 	}()
@@ -243,6 +246,23 @@ func tap(t *testing.T) *wire {
 
 func (w *wire) url(role string) string {
 	return fmt.Sprintf("host='%s' port=5432 user=%s dbname=%s sslmode=disable", w.dir, role, pgtest.Database)
+}
+
+// freeze keeps everything from passing, without a word to either end.
+func (w *wire) freeze() { w.still.Lock() }
+func (w *wire) thaw()   { w.still.Unlock() }
+
+// held reads as long as its wire lets pass.
+type held struct {
+	io.Reader
+	still *sync.RWMutex
+}
+
+func (h held) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.still.RLock()
+	defer h.still.RUnlock()
+	return n, err
 }
 
 func (w *wire) reset() {
@@ -278,7 +298,10 @@ func (w *wire) forward(server io.Writer, client *net.UnixConn) {
 				w.simple.Add(1)
 			}
 		}
-		if _, err := server.Write(append(head, body...)); err != nil {
+		w.still.RLock()
+		_, err := server.Write(append(head, body...))
+		w.still.RUnlock()
+		if err != nil {
 			return
 		}
 		if cut := w.cut.Load(); cut != nil && strings.Contains(string(body), *cut) {

@@ -105,7 +105,7 @@ func setStatus(ctx context.Context, status int) {
 // asks for a new one.
 func refuseCredential(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	err := auth.Refusal(ctx)
-	if err == nil || asksForSession(graphql.GetOperationContext(ctx).Operation) {
+	if err == nil || !auth.Malformed(ctx) && asksForSession(graphql.GetOperationContext(ctx).Operation) {
 		return next(ctx)
 	}
 	setStatus(ctx, httpStatus(fault.CodeOf(err)))
@@ -131,7 +131,7 @@ func httpStatus(code fault.Code) int {
 		return http.StatusConflict
 	case fault.Unauthenticated:
 		return http.StatusUnauthorized
-	case fault.Forbidden, fault.TenantSuspended:
+	case fault.Forbidden, fault.TenantSuspended, fault.TenantMismatch:
 		return http.StatusForbidden
 	case fault.Unavailable, fault.TenantMoved:
 		return http.StatusServiceUnavailable

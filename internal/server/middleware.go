@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-chi/cors"
@@ -106,7 +107,12 @@ func (c Config) allowed(origin string) bool {
 		return false
 	}
 	u, err := url.Parse(origin)
-	return err == nil && u.Scheme == "http" && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	// Names below localhost are of this machine too: RFC 6761, section 6.3.
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
 }
 
 // ownName refuses, on a development server, to be called by another name: a page
@@ -117,7 +123,7 @@ func (c Config) ownName(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !c.allowed("http://" + r.Host) {
-			refuse(w, http.StatusMisdirectedRequest, fault.New(fault.Forbidden, "A development server answers to localhost and 127.0.0.1 only."))
+			refuse(w, http.StatusMisdirectedRequest, fault.New(fault.Forbidden, "A development server answers to localhost, the names below it and 127.0.0.1 only."))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -128,7 +134,7 @@ func (c Config) cors() func(http.Handler) http.Handler {
 	return cors.Handler(cors.Options{
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return c.allowed(origin) },
 		AllowedMethods:  []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders:  []string{"Authorization", "Content-Type", "Accept", keyHeader},
+		AllowedHeaders:  []string{"Authorization", "Content-Type", "Accept", keyHeader, "X-Tenant-ID"},
 		ExposedHeaders:  []string{"X-Request-Id", replayHeader},
 		MaxAge:          600,
 	})

@@ -46,7 +46,8 @@ values (@id, @user_id, @tenant_id, @expires_at);
 -- this tenant, and the person still a member. It reads memberships because the
 -- role is what lets the caller into the tenant, and the tenant's status because a
 -- server may remember another.
-select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, t.status as tenant_status
+select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, m.epoch, t.status as tenant_status,
+       s.expires_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
 from sessions as s
 join users as u on u.id = s.user_id
 join tenants as t on t.id = s.tenant_id
@@ -72,8 +73,10 @@ update refresh_tokens set used_at = now(), successor_salt = @successor_salt
 where token_hash = @token_hash and used_at is null;
 
 -- name: TouchSession :exec
--- TouchSession notes that a session was used.
-update sessions set last_used_at = now() where id = @id;
+-- TouchSession notes that a session was used. It waits for nobody: who holds the row
+-- ends the session or notes its use.
+update sessions set last_used_at = now()
+where id in (select s.id from sessions as s where s.id = @id for update skip locked);
 
 -- name: RevokeSession :one
 -- RevokeSession ends a sign-in, at once for every server. No row: it had ended.
@@ -81,11 +84,18 @@ update sessions set revoked_at = now(), revoked_why = @revoked_why
 where id = @id and revoked_at is null
 returning *;
 
--- name: GetMembershipRole :one
--- GetMembershipRole reads what a person may do in a tenant while a session of it
+-- name: GetActiveMembership :one
+-- GetActiveMembership reads what a person may do in a tenant while a session of it
 -- is refreshed, when no tenant is entered yet.
-select role from memberships
+select * from memberships
 where tenant_id = @tenant_id and user_id = @user_id and status = 'ACTIVE';
+
+-- name: SetMembership :one
+-- SetMembership gives a member another role or status, which every token issued before
+-- is known by. It is the one way to do so, whoever is signed in. No row: no such member.
+update memberships set role = @role, status = @status, epoch = epoch + 1, updated_at = now()
+where tenant_id = @tenant_id and user_id = @user_id
+returning *;
 
 -- name: ListDemoAccounts :many
 -- ListDemoAccounts finds the accounts of some addresses with their password hashes,

@@ -29,7 +29,7 @@ func (q *Queries) CountMembers(ctx context.Context, arg CountMembersParams) (int
 }
 
 const listMembersAsc = `-- name: ListMembersAsc :many
-select tenant_id, id, user_id, role, status, created_at, updated_at from memberships
+select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1 and status = 'ACTIVE'
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
@@ -71,6 +71,7 @@ func (q *Queries) ListMembersAsc(ctx context.Context, arg ListMembersAscParams) 
 			&i.Status,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Epoch,
 		); err != nil {
 			return nil, err
 		}
@@ -83,7 +84,7 @@ func (q *Queries) ListMembersAsc(ctx context.Context, arg ListMembersAscParams) 
 }
 
 const listMembersByIDs = `-- name: ListMembersByIDs :many
-select tenant_id, id, user_id, role, status, created_at, updated_at from memberships
+select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1 and id = any($2::uuid[])
 `
 
@@ -111,6 +112,7 @@ func (q *Queries) ListMembersByIDs(ctx context.Context, arg ListMembersByIDsPara
 			&i.Status,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Epoch,
 		); err != nil {
 			return nil, err
 		}
@@ -123,7 +125,7 @@ func (q *Queries) ListMembersByIDs(ctx context.Context, arg ListMembersByIDsPara
 }
 
 const listMembersDesc = `-- name: ListMembersDesc :many
-select tenant_id, id, user_id, role, status, created_at, updated_at from memberships
+select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1 and status = 'ACTIVE'
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
@@ -165,6 +167,7 @@ func (q *Queries) ListMembersDesc(ctx context.Context, arg ListMembersDescParams
 			&i.Status,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Epoch,
 		); err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 const createMembership = `-- name: CreateMembership :one
 insert into memberships (tenant_id, id, user_id, role)
 values ($1, $2, $3, $4)
-returning tenant_id, id, user_id, role, status, created_at, updated_at
+returning tenant_id, id, user_id, role, status, created_at, updated_at, epoch
 `
 
 type CreateMembershipParams struct {
@@ -43,6 +43,7 @@ func (q *Queries) CreateMembership(ctx context.Context, arg CreateMembershipPara
 		&i.Status,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Epoch,
 	)
 	return &i, err
 }
@@ -125,27 +126,37 @@ func (q *Queries) CreateUserCredentials(ctx context.Context, arg CreateUserCrede
 	return err
 }
 
-const getMembershipRole = `-- name: GetMembershipRole :one
-select role from memberships
+const getActiveMembership = `-- name: GetActiveMembership :one
+select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1 and user_id = $2 and status = 'ACTIVE'
 `
 
-type GetMembershipRoleParams struct {
+type GetActiveMembershipParams struct {
 	TenantID tenant.ID
 	UserID   id.User
 }
 
-// GetMembershipRole reads what a person may do in a tenant while a session of it
+// GetActiveMembership reads what a person may do in a tenant while a session of it
 // is refreshed, when no tenant is entered yet.
-func (q *Queries) GetMembershipRole(ctx context.Context, arg GetMembershipRoleParams) (string, error) {
-	row := q.db.QueryRow(ctx, getMembershipRole, arg.TenantID, arg.UserID)
-	var role string
-	err := row.Scan(&role)
-	return role, err
+func (q *Queries) GetActiveMembership(ctx context.Context, arg GetActiveMembershipParams) (*Membership, error) {
+	row := q.db.QueryRow(ctx, getActiveMembership, arg.TenantID, arg.UserID)
+	var i Membership
+	err := row.Scan(
+		&i.TenantID,
+		&i.ID,
+		&i.UserID,
+		&i.Role,
+		&i.Status,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Epoch,
+	)
+	return &i, err
 }
 
 const getSessionOfToken = `-- name: GetSessionOfToken :one
-select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, t.status as tenant_status
+select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, m.epoch, t.status as tenant_status,
+       s.expires_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
 from sessions as s
 join users as u on u.id = s.user_id
 join tenants as t on t.id = s.tenant_id
@@ -167,7 +178,10 @@ type GetSessionOfTokenRow struct {
 	CreatedAt    time.Time
 	MembershipID id.Member
 	Role         string
+	Epoch        int64
 	TenantStatus tenant.Status
+	ExpiresAt    time.Time
+	Unnoted      bool
 }
 
 // GetSessionOfToken checks an access token's session: live, of this person, in
@@ -184,7 +198,10 @@ func (q *Queries) GetSessionOfToken(ctx context.Context, arg GetSessionOfTokenPa
 		&i.CreatedAt,
 		&i.MembershipID,
 		&i.Role,
+		&i.Epoch,
 		&i.TenantStatus,
+		&i.ExpiresAt,
+		&i.Unnoted,
 	)
 	return &i, err
 }
@@ -257,7 +274,7 @@ func (q *Queries) ListDemoAccounts(ctx context.Context, arg ListDemoAccountsPara
 }
 
 const listMembershipsOfUser = `-- name: ListMembershipsOfUser :many
-select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at from memberships as m
+select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, m.epoch, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at from memberships as m
 join tenants as t on t.id = m.tenant_id
 where m.user_id = $1 and m.status = 'ACTIVE'
 order by t.slug
@@ -292,6 +309,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 			&i.Membership.Status,
 			&i.Membership.CreatedAt,
 			&i.Membership.UpdatedAt,
+			&i.Membership.Epoch,
 			&i.Tenant.ID,
 			&i.Tenant.Slug,
 			&i.Tenant.Name,
@@ -381,6 +399,42 @@ func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) (*
 	return &i, err
 }
 
+const setMembership = `-- name: SetMembership :one
+update memberships set role = $1, status = $2, epoch = epoch + 1, updated_at = now()
+where tenant_id = $3 and user_id = $4
+returning tenant_id, id, user_id, role, status, created_at, updated_at, epoch
+`
+
+type SetMembershipParams struct {
+	Role     string
+	Status   string
+	TenantID tenant.ID
+	UserID   id.User
+}
+
+// SetMembership gives a member another role or status, which every token issued before
+// is known by. It is the one way to do so, whoever is signed in. No row: no such member.
+func (q *Queries) SetMembership(ctx context.Context, arg SetMembershipParams) (*Membership, error) {
+	row := q.db.QueryRow(ctx, setMembership,
+		arg.Role,
+		arg.Status,
+		arg.TenantID,
+		arg.UserID,
+	)
+	var i Membership
+	err := row.Scan(
+		&i.TenantID,
+		&i.ID,
+		&i.UserID,
+		&i.Role,
+		&i.Status,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Epoch,
+	)
+	return &i, err
+}
+
 const setPasswordHash = `-- name: SetPasswordHash :exec
 update user_credentials set password_hash = $1, updated_at = now()
 where user_id = $2
@@ -398,14 +452,16 @@ func (q *Queries) SetPasswordHash(ctx context.Context, arg SetPasswordHashParams
 }
 
 const touchSession = `-- name: TouchSession :exec
-update sessions set last_used_at = now() where id = $1
+update sessions set last_used_at = now()
+where id in (select s.id from sessions as s where s.id = $1 for update skip locked)
 `
 
 type TouchSessionParams struct {
 	ID id.Session
 }
 
-// TouchSession notes that a session was used.
+// TouchSession notes that a session was used. It waits for nobody: who holds the row
+// ends the session or notes its use.
 func (q *Queries) TouchSession(ctx context.Context, arg TouchSessionParams) error {
 	_, err := q.db.Exec(ctx, touchSession, arg.ID)
 	return err

@@ -17,6 +17,7 @@ type Membership struct {
 	Status    string
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Epoch     int64
 }
 
 type Placement struct {

@@ -44,7 +44,8 @@ begin
     -- Who moves a tenant holds its writers off.
     grant execute on function pg_catalog.pg_advisory_xact_lock(bigint), pg_catalog.pg_try_advisory_xact_lock(bigint)
         to commonhold_control;
-    -- Who leaves work for later wakes the workers.
+    -- Who leaves work for later wakes the workers; who changes what servers remember
+    -- tells them.
     grant execute on function pg_catalog.pg_notify(text, text) to commonhold_control;
     revoke update on pg_catalog.pg_settings from public;
     revoke usage on language plpgsql, sql from public;

@@ -94,6 +94,15 @@ func (a *API) NewTenant(t testing.TB) *Client {
 	return &Client{api: a, Token: session.AccessToken, Tenant: made, Email: email, Header: http.Header{}}
 }
 
+// Warm sees that the server knows who the client is, from this moment on: what a request
+// costs after it is the request's own.
+func (c *Client) Warm(t testing.TB) {
+	t.Helper()
+	c.api.Settle(t)
+	c.api.Registry.Forget(c.Tenant.ID)
+	c.Must(t, `{ viewer { role } }`, nil, nil)
+}
+
 // Member adds a person to the client's tenant and signs them in.
 func (c *Client) Member(t testing.TB, role auth.Role) *Client {
 	t.Helper()

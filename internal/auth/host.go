@@ -10,7 +10,6 @@ import (
 
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
-	"github.com/commonhold/commonhold/internal/tenant"
 )
 
 // tenantHeader names the tenant that a client means, by slug or id.
@@ -20,7 +19,6 @@ const tenantHeader = "X-Tenant-ID"
 // a credential may agree with it, or is refused.
 type meant struct {
 	slug   string // by the host name under the base domain
-	host   string // any other name, which may be a tenant's own
 	header string // by X-Tenant-ID
 }
 
@@ -55,12 +53,7 @@ func (s *Service) readMeant(r *http.Request) (meant, error) {
 	if !ok || r.URL.User != nil {
 		return m, fault.New(fault.BadRequest, "The Host of this request is not a host name.")
 	}
-	slug, below := strings.CutSuffix(host, "."+s.baseDomain)
-	switch {
-	case host == "" || net.ParseIP(host) != nil || !strings.Contains(host, ".") || s.baseDomain != "" && host == s.baseDomain:
-	case s.baseDomain == "" || !below:
-		m.host = host
-	case !control.Reserved(slug):
+	if slug, below := strings.CutSuffix(host, "."+s.baseDomain); below && s.baseDomain != "" && !control.Reserved(slug) {
 		m.slug = slug // of no tenant, if it is no slug at all
 	}
 	return m, nil
@@ -92,26 +85,13 @@ func readHost(field string) (host string, ok bool) {
 	return strings.ToLower(host), field == "" || len(host) <= 253 && hostPattern.MatchString(host)
 }
 
-// agrees holds what the request means against the tenant of a credential.
+// agrees holds what the request means against the tenant of a credential: its slug and
+// its id, "" for one that is to come.
 //
-// Errors: fault.TenantMismatch, the same for a tenant of others and for none; those of
-// the registry.
-func (s *Service) agrees(ctx context.Context, t *tenant.Tenant) error {
-	return s.agreesOn(ctx, t.Slug, t.ID.String())
-}
-
-// agreesOn is agrees for a slug and an id, "" for a tenant that is to come.
-func (s *Service) agreesOn(ctx context.Context, slug, id string) error {
+// Errors: fault.TenantMismatch, the same for a tenant of others and for none.
+func agrees(ctx context.Context, slug, id string) error {
 	m, _ := ctx.Value(meantKey{}).(meant)
-	agreed := (m.slug == "" || m.slug == slug) && (m.header == "" || m.header == slug || m.header == id)
-	if agreed && m.host != "" {
-		whose, err := s.registry.ByHost(ctx, m.host)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
-		}
-		agreed = err != nil || whose.ID.String() == id
-	}
-	if !agreed {
+	if m.slug != "" && m.slug != slug || m.header != "" && m.header != slug && m.header != id {
 		return mismatch()
 	}
 	return nil
@@ -120,25 +100,16 @@ func (s *Service) agreesOn(ctx context.Context, slug, id string) error {
 // chosen is the slug of the tenant to sign in to: that of the host name, or else what
 // the client gave.
 //
-// Errors: fault.TenantMismatch where the two are not the same; those of the registry.
-func (s *Service) chosen(ctx context.Context, given string) (string, error) {
+// Errors: fault.TenantMismatch where the two are not the same.
+func chosen(ctx context.Context, given string) (string, error) {
 	m, _ := ctx.Value(meantKey{}).(meant)
-	slug := m.slug
-	if m.host != "" {
-		whose, err := s.registry.ByHost(ctx, m.host)
-		if err == nil {
-			slug = whose.Slug
-		} else if !fault.Is(err, fault.NotFound) {
-			return "", err
-		}
-	}
 	switch {
-	case slug == "":
+	case m.slug == "":
 		return given, nil
-	case given != "" && given != slug:
+	case given != "" && given != m.slug:
 		return "", mismatch()
 	}
-	return slug, nil
+	return m.slug, nil
 }
 
 func mismatch() error {

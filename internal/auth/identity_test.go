@@ -83,7 +83,7 @@ func TestWhoIsKnownCostsNothing(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := counter.RoundTrips(); n < 1 || n > 10 { // alone it is 1; the machine may spread them
+	if n := counter.RoundTrips(); n < 1 || n > 2 { // the registry may look again meanwhile
 		t.Errorf("50 at once cost %d round trips", n)
 	}
 }
@@ -142,15 +142,17 @@ func steal(t testing.TB, s *Service, held *Session) {
 	wantFault(t, "reuse", err, fault.BadCredential, "refreshToken")
 }
 
-// A right that is taken away is gone at once on the server that took it, and within a
-// second on another, which remembered it.
+// A right that is taken away is gone at once on the server that took it, and on another,
+// which remembered it, as soon as that has heard: no other time passes here that could
+// end it. BENCH.md says how long it takes.
 func TestRevocationIsHeard(t *testing.T) {
 	t.Parallel()
 	w := pgtest.New(t)
 	s, _ := newService(t, w)
-	other, _ := second(t, s)
+	other, elsewhere := second(t, s)
 	for name, revoke := range revocations(s, w) {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // it is timed
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, home, held := register(t, s)
 			wantFree(t, s, held.AccessToken)
 			wantFree(t, other, held.AccessToken)
@@ -159,15 +161,11 @@ func TestRevocationIsHeard(t *testing.T) {
 			if _, err := s.Authenticate(context.Background(), held.AccessToken); !fault.Is(err, revoke.want) {
 				t.Errorf("on the server itself: %v, want %s at once", err, revoke.want)
 			}
-			until(t, "the other server refuses it", func() bool {
-				_, err := other.Authenticate(context.Background(), held.AccessToken)
-				return fault.Is(err, revoke.want)
-			})
-			took := time.Since(committed)
-			t.Logf("refused by the other server after %s", took.Round(10*time.Microsecond))
-			if took > time.Second {
-				t.Errorf("it took %s, promised is a second", took)
+			elsewhere.Settle(t)
+			if _, err := other.Authenticate(context.Background(), held.AccessToken); !fault.Is(err, revoke.want) {
+				t.Errorf("on the other server: %v, want %s as soon as it has heard", err, revoke.want)
 			}
+			t.Logf("refused by the other server after %s", time.Since(committed).Round(10*time.Microsecond))
 		})
 	}
 }
@@ -404,9 +402,11 @@ func TestLastUseIsNoted(t *testing.T) {
 	}
 	alter(t, conn, 1, `update control.sessions set revoked_why = revoked_why where id = $1`, session)
 	s.db.Changes().Changed(session)
-	from := time.Now()
-	if _, err := s.Authenticate(context.Background(), held.AccessToken); err != nil || time.Since(from) > 2500*time.Millisecond {
-		t.Errorf("while somebody holds the session: %v after %s", err, time.Since(from))
+	if err := s.db.Control().TouchSession(context.Background(), controlsql.TouchSessionParams{ID: sessionOf(t, s, held)}); err != nil {
+		t.Errorf("noting waits for who holds the session: %v", err) // until a lock is given up, after three seconds
+	}
+	if _, err := s.Authenticate(context.Background(), held.AccessToken); err != nil {
+		t.Errorf("while somebody holds the session: %v", err)
 	}
 	if err := tx.Rollback(context.Background()); err != nil {
 		t.Fatal(err)

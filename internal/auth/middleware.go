@@ -30,7 +30,7 @@ func (s *Service) Middleware(next http.Handler) http.Handler {
 		} else if header := r.Header.Values("Authorization"); len(header) > 0 {
 			principal, err := s.fromHeader(ctx, header)
 			if err == nil {
-				err = s.agrees(ctx, principal.Tenant)
+				err = agrees(ctx, principal.Tenant.Slug, principal.Tenant.ID.String())
 			}
 			if err != nil {
 				ctx = context.WithValue(ctx, refusalKey{}, refusal{err, false})

@@ -77,7 +77,7 @@ type Membership struct {
 // unknown or not the person's; fault.TenantNeeded; fault.TenantSuspended. Without a
 // field: fault.TenantMismatch.
 func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Session, []Membership, error) {
-	slug, err := s.chosen(ctx, slug)
+	slug, err := chosen(ctx, slug)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,30 +93,30 @@ func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Se
 	for i, row := range rows {
 		memberships[i] = Membership{Tenant: control.FromRow(&row.Tenant), Role: Role(row.Membership.Role)}
 	}
-	chosen := slices.IndexFunc(memberships, func(m Membership) bool { return m.Tenant.Slug == slug })
+	at := slices.IndexFunc(memberships, func(m Membership) bool { return m.Tenant.Slug == slug })
 	switch {
 	case slug == "" && len(memberships) == 1:
-		chosen = 0
+		at = 0
 	case slug == "":
 		return nil, memberships, fault.New(fault.TenantNeeded, "Say which tenant to sign in to: the memberships list them.").At("tenant")
-	case chosen < 0:
+	case at < 0:
 		return nil, memberships, fault.New(fault.NotFound, "You are not a member of a tenant of that name. The memberships list those you are.").At("tenant")
 	}
-	t := memberships[chosen].Tenant
-	if err := s.agrees(ctx, t); err != nil {
+	t := memberships[at].Tenant
+	if err := agrees(ctx, t.Slug, t.ID.String()); err != nil {
 		return nil, nil, err
 	}
 	if err := control.Serving(t); err != nil {
 		return nil, memberships, fault.At(err, "tenant")
 	}
-	if rows[chosen].Tenant.DefaultsAt == nil { // registration was cut off before its last step
+	if rows[at].Tenant.DefaultsAt == nil { // registration was cut off before its last step
 		if err := s.registry.EnsureDefaults(ctx, t.ID, account.User.ID); err != nil {
 			return nil, nil, err
 		}
 	}
 	var session *Session
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[chosen].Membership.Epoch)
+		session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[at].Membership.Epoch)
 		return err
 	})
 	if err != nil {
@@ -218,7 +218,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (*Session, error) {
 			return err
 		}
 		home := control.FromRow(&t.Tenant)
-		if err := s.agrees(ctx, home); err != nil {
+		if err := agrees(ctx, home.Slug, home.ID.String()); err != nil {
 			return err
 		}
 		if err := control.Serving(home); err != nil {
@@ -327,7 +327,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 	if err := errors.Join(errs...); err != nil {
 		return nil, nil, err
 	}
-	if err := s.agreesOn(ctx, r.Tenant.Slug, ""); err != nil {
+	if err := agrees(ctx, r.Tenant.Slug, ""); err != nil {
 		return nil, nil, err
 	}
 	// Before the address is looked at: a slug in use must not tell who has an account.

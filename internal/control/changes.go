@@ -12,8 +12,7 @@ import (
 // one of them says so in the same transaction: this server has then forgotten it when
 // the transaction returns, the others as soon as they hear of it.
 
-// TellOfTenant says that a tenant was made or changed: its row, its placement, or its
-// host names.
+// TellOfTenant says that a tenant was made or changed: its row or its placement.
 func TellOfTenant(ctx context.Context, q *controlsql.Queries, t tenant.ID) error {
 	return tell(ctx, q, "tenant", t.UUID().String())
 }

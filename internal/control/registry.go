@@ -14,35 +14,23 @@ import (
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-// What the registry keeps: at most so many tenants and so many of their names, each
+// What the registry keeps: at most so many tenants and as many slugs, each
 // told for at most memory.MaxAge. What is changed through this package is forgotten at
 // once, here and on every server that hears of it. Where a tenant lives may be older: a
 // stale address cannot open a door, it only costs one refused round trip, while asking
 // again for thousands of tenants four times a minute would cost every one of them.
-const (
-	registrySize = 10_000
-	namesSize    = 20_000
-)
+const registrySize = 10_000
 
-// Registry finds tenants by id, slug and host name, from memory where it can.
+// Registry finds tenants by id and by slug, from memory where it can.
 type Registry struct {
 	db    *postgres.DB
 	homes *memory.Memory[tenant.ID, entry]
-	names *memory.Memory[name, owner]
+	slugs *memory.Memory[string, tenant.ID]
 }
 
 type entry struct {
 	tenant    *tenant.Tenant
 	placement postgres.Placement
-}
-
-// name is what a tenant is called by: one of the two.
-type name struct{ slug, host string }
-
-// owner is whose name it is. That it is nobody's is remembered too, for a moment.
-type owner struct {
-	id    tenant.ID
-	known bool
 }
 
 // NewRegistry makes the registry of db and lets db's handles find tenants by it.
@@ -52,10 +40,9 @@ func NewRegistry(db *postgres.DB) *Registry {
 		Size: registrySize, Age: memory.MaxAge, Load: r.load,
 		About: func(id tenant.ID) []uuid.UUID { return []uuid.UUID{id.UUID()} },
 	})
-	r.names = memory.New(db.Changes(), memory.Options[name, owner]{
-		Size: namesSize, Age: memory.MaxAge, Load: r.whose,
-		About: func(name) []uuid.UUID { return []uuid.UUID{postgres.AnyTenant} },
-		Brief: func(o owner) bool { return !o.known },
+	r.slugs = memory.New(db.Changes(), memory.Options[string, tenant.ID]{
+		Size: registrySize, Age: memory.MaxAge, Load: r.whose,
+		About: func(string) []uuid.UUID { return nil }, // whose a slug is does not change
 	})
 	db.SetLocate(r.locate)
 	return r
@@ -97,32 +84,19 @@ func (r *Registry) Forget(id tenant.ID) { r.db.Changes().Changed(id.UUID()) }
 //
 // Errors: fault.NotFound.
 func (r *Registry) BySlug(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	return r.named(ctx, name{slug: slug})
-}
-
-func (r *Registry) named(ctx context.Context, n name) (*tenant.Tenant, error) {
-	o, err := r.names.Get(ctx, n)
-	if err == nil && !o.known {
-		err = unknown()
-	}
+	id, err := r.slugs.Get(ctx, slug)
 	if err != nil {
 		return nil, err
 	}
-	return r.Tenant(ctx, o.id)
+	return r.Tenant(ctx, id)
 }
 
-func (r *Registry) whose(ctx context.Context, n name) (owner, error) {
-	var id tenant.ID
-	var err error
-	if n.host != "" {
-		id, err = r.db.Control().GetTenantIDByHost(ctx, controlsql.GetTenantIDByHostParams{Host: n.host})
-	} else {
-		id, err = r.db.Control().GetTenantIDBySlug(ctx, controlsql.GetTenantIDBySlugParams{Slug: n.slug})
-	}
+func (r *Registry) whose(ctx context.Context, slug string) (tenant.ID, error) {
+	id, err := r.db.Control().GetTenantIDBySlug(ctx, controlsql.GetTenantIDBySlugParams{Slug: slug})
 	if postgres.IsNoRows(err) {
-		return owner{}, nil
+		return id, unknown()
 	}
-	return owner{id, true}, err
+	return id, err
 }
 
 // locate is how the handles find a tenant. An old entry of one that is served will do:

@@ -13,8 +13,6 @@ import (
 const (
 	// MaxAge bounds how long anything may be remembered, whatever is heard or not.
 	MaxAge = 15 * time.Second
-	// BriefAge bounds what is remembered for a moment.
-	BriefAge = 2 * time.Second
 	// maxChanges bounds the changes that are told apart; more of them in so short a
 	// time make everything forgotten.
 	maxChanges = 50_000

@@ -18,9 +18,6 @@ type Options[K comparable, V any] struct {
 	Load func(context.Context, K) (V, error)
 	// About lists what the answer to a key depends on.
 	About func(K) []uuid.UUID
-	// Brief tells the answers that are kept for BriefAge alone, such as that there is
-	// nothing; nil: none.
-	Brief func(V) bool
 	// Strict: while nobody would tell us of changes, every question is asked anew.
 	// Otherwise the age alone has to do then.
 	Strict bool
@@ -111,11 +108,7 @@ func (m *Memory[K, V]) Fresh(ctx context.Context, key K) (V, error) {
 }
 
 func (m *Memory[K, V]) believes(kept answer[V], about []uuid.UUID) bool {
-	age := m.Age
-	if m.Brief != nil && m.Brief(kept.value) {
-		age = BriefAge
-	}
-	return m.Now().Sub(kept.at) < age && (!m.Strict || m.changes.Hearing()) && !m.changes.Since(kept.stamp, about...)
+	return m.Now().Sub(kept.at) < m.Age && (!m.Strict || m.changes.Hearing()) && !m.changes.Since(kept.stamp, about...)
 }
 
 // join finds the question of this key that is on its way, or begins it. One that was
@@ -124,6 +117,11 @@ func (m *Memory[K, V]) join(ctx context.Context, key K, about []uuid.UUID) (q *q
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if q, ok := m.asking[key]; ok && m.believes(q.answer, about) {
+		return q, false
+	}
+	if kept, ok := m.kept.GetIfPresent(key); ok && m.believes(kept, about) { // it came in this moment
+		q := &question[V]{answer: kept, ctx: ctx, done: make(chan struct{})}
+		close(q.done)
 		return q, false
 	}
 	return m.begin(ctx, key), true

@@ -53,8 +53,7 @@ func (r *row) relaxed(c *Changes) *mem { return r.with(c, nil, false) }
 type mem = Memory[string, int64]
 
 func (r *row) with(c *Changes, now func() time.Time, strict bool) *mem {
-	return New(c, Options[string, int64]{Size: 100, Age: time.Hour, Load: r.load, About: about, Strict: strict, Now: now,
-		Brief: func(v int64) bool { return v < 0 }})
+	return New(c, Options[string, int64]{Size: 100, Age: time.Hour, Load: r.load, About: about, Strict: strict, Now: now})
 }
 
 func get(t testing.TB, m *mem, want int64) {
@@ -96,16 +95,6 @@ func TestWhatIsRememberedUntil(t *testing.T) {
 		get(t, m, 2)
 		clock.add(time.Nanosecond)
 		get(t, m, 3)
-		r.wantAsked(t, 1)
-
-		r.value.Store(-1)
-		changes.Changed(subject)
-		get(t, m, -1)
-		clock.add(BriefAge - time.Nanosecond)
-		get(t, m, -1)
-		r.wantAsked(t, 1)
-		clock.add(time.Nanosecond)
-		get(t, m, -1)
 		r.wantAsked(t, 1)
 	}
 }

@@ -31,9 +31,6 @@ const (
 	listenTime = 5 * time.Second
 )
 
-// AnyTenant is what has changed whenever some tenant has.
-var AnyTenant uuid.UUID
-
 // Changes tells what of the control database has changed, here and on other servers.
 // What is remembered of it is remembered through this.
 func (db *DB) Changes() *memory.Changes { return &db.changes }
@@ -194,13 +191,8 @@ func (l *listener) hear(ctx context.Context, conn *pgx.Conn) error {
 
 // heard takes in a notification. One that we do not know is of a newer server.
 func (db *DB) heard(payload string) {
-	kind, text, _ := strings.Cut(payload, " ")
-	id, err := uuid.Parse(text)
-	switch {
-	case err != nil:
-	case kind == "tenant":
-		db.changes.Changed(id, AnyTenant)
-	default:
+	_, text, _ := strings.Cut(payload, " ")
+	if id, err := uuid.Parse(text); err == nil {
 		db.changes.Changed(id)
 	}
 }

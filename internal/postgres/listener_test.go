@@ -43,18 +43,10 @@ func TestChangesAreHeard(t *testing.T) {
 		t.Error("the server that changed it does not know at once")
 	}
 	until(t, "the other server hears", func() bool { return there.DB.Changes().Since(elsewhere, id) })
-	if there.DB.Changes().Since(elsewhere, postgres.AnyTenant) {
-		t.Error("a session was taken for a tenant")
-	}
 
-	// A tenant is also any tenant. What nobody can read is of a newer server.
+	// What nobody can read is of a newer server.
 	for _, odd := range []string{"", "nonsense", "\u00e4"} {
 		say(t, here, "session", odd, nil)
-	}
-	say(t, here, "tenant", id.String(), nil)
-	until(t, "the other server hears of a tenant", func() bool { return there.DB.Changes().Since(elsewhere, postgres.AnyTenant) })
-	if !here.DB.Changes().Since(before, postgres.AnyTenant) {
-		t.Error("the server that changed a tenant does not know at once")
 	}
 
 	// What did not happen is not told; forgetting it here costs a question.

@@ -45,16 +45,3 @@ where t.slug = @slug;
 -- name: GetTenantIDBySlug :one
 -- GetTenantIDBySlug finds the tenant of a slug.
 select id from tenants where slug = @slug;
-
--- name: GetTenantIDByHost :one
--- GetTenantIDByHost finds the tenant that a host name of its own leads to. It reads
--- across tenants because that is the question.
-select tenant_id from tenant_domains where host = @host;
-
--- name: CreateTenantDomain :exec
--- CreateTenantDomain lets a host name lead to a tenant. Errors: tenant_domains_host_key.
-insert into tenant_domains (tenant_id, host) values (@tenant_id, @host);
-
--- name: DeleteTenantDomain :execrows
--- DeleteTenantDomain takes a host name from a tenant.
-delete from tenant_domains where tenant_id = @tenant_id and host = @host;

@@ -64,21 +64,6 @@ func (q *Queries) CreateTenant(ctx context.Context, arg CreateTenantParams) (*Te
 	return &i, err
 }
 
-const createTenantDomain = `-- name: CreateTenantDomain :exec
-insert into tenant_domains (tenant_id, host) values ($1, $2)
-`
-
-type CreateTenantDomainParams struct {
-	TenantID tenant.ID
-	Host     string
-}
-
-// CreateTenantDomain lets a host name lead to a tenant. Errors: tenant_domains_host_key.
-func (q *Queries) CreateTenantDomain(ctx context.Context, arg CreateTenantDomainParams) error {
-	_, err := q.db.Exec(ctx, createTenantDomain, arg.TenantID, arg.Host)
-	return err
-}
-
 const createTenantDoor = `-- name: CreateTenantDoor :exec
 insert into tenant_doors (tenant_id, epoch) values ($1, $2)
 `
@@ -92,24 +77,6 @@ type CreateTenantDoorParams struct {
 func (q *Queries) CreateTenantDoor(ctx context.Context, arg CreateTenantDoorParams) error {
 	_, err := q.db.Exec(ctx, createTenantDoor, arg.TenantID, arg.Epoch)
 	return err
-}
-
-const deleteTenantDomain = `-- name: DeleteTenantDomain :execrows
-delete from tenant_domains where tenant_id = $1 and host = $2
-`
-
-type DeleteTenantDomainParams struct {
-	TenantID tenant.ID
-	Host     string
-}
-
-// DeleteTenantDomain takes a host name from a tenant.
-func (q *Queries) DeleteTenantDomain(ctx context.Context, arg DeleteTenantDomainParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteTenantDomain, arg.TenantID, arg.Host)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const getTenant = `-- name: GetTenant :one
@@ -190,23 +157,6 @@ func (q *Queries) GetTenantBySlug(ctx context.Context, arg GetTenantBySlugParams
 		&i.Placement.UpdatedAt,
 	)
 	return &i, err
-}
-
-const getTenantIDByHost = `-- name: GetTenantIDByHost :one
-select tenant_id from tenant_domains where host = $1
-`
-
-type GetTenantIDByHostParams struct {
-	Host string
-}
-
-// GetTenantIDByHost finds the tenant that a host name of its own leads to. It reads
-// across tenants because that is the question.
-func (q *Queries) GetTenantIDByHost(ctx context.Context, arg GetTenantIDByHostParams) (tenant.ID, error) {
-	row := q.db.QueryRow(ctx, getTenantIDByHost, arg.Host)
-	var tenant_id tenant.ID
-	err := row.Scan(&tenant_id)
-	return tenant_id, err
 }
 
 const getTenantIDBySlug = `-- name: GetTenantIDBySlug :one

@@ -90,7 +90,7 @@ func TestWhoIsKnownCostsNothing(t *testing.T) {
 
 func sessionOf(t testing.TB, s *Service, held *Session) (session id.Session) {
 	t.Helper()
-	claims, err := s.tokens.Verify(t.Context(), t.Context(), held.AccessToken)
+	claims, err := s.tokens.Verify(t.Context(), held.AccessToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestAYoungerTokenIsLookedAtAgain(t *testing.T) {
 	_, err = s.Authenticate(context.Background(), held.AccessToken)
 	wantFault(t, "the older token", err, fault.Unauthenticated, "")
 	// Nobody has a token of an epoch that has not come.
-	claims, err := s.tokens.Verify(t.Context(), t.Context(), younger.AccessToken)
+	claims, err := s.tokens.Verify(t.Context(), younger.AccessToken)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func run(ctx context.Context) error {
 	if err := b.tenantCount(ctx, r); err != nil {
 		return err
 	}
-	if err := tokens(ctx, r); err != nil {
+	if err := b.identity(ctx, r, url); err != nil {
 		return err
 	}
 	if err := b.requests(ctx, r); err != nil {

@@ -30,7 +30,7 @@ func (r *report) write(server string) error {
 	table(&s, []string{"what", "baseline", "ratio", "promised"}, r.ratios)
 	s.WriteString("\nA ratio of throughput is better the higher it is, one of time the lower.\n\n")
 	table(&s, []string{"what", "median", "promised"}, r.figures)
-	s.WriteString("\nStatements per request by the number of clients at once, the one that checks the session\nincluded. One statement per loader and level is exact where a loader's wait is long enough\nfor every sibling (asserted in tests); under load a batch may be split.\n\n")
+	s.WriteString("\nStatements per request by the number of clients at once. Who asks is known from memory.\nOne statement per loader and level is exact where a loader's wait is long enough for every\nsibling (asserted in tests); under load a batch may be split.\n\n")
 	table(&s, []string{"query", "1", "8", "32"}, r.statements)
 	fmt.Print(s.String())
 	return os.WriteFile("BENCH.md", []byte(s.String()), 0o644)

@@ -29,7 +29,7 @@ import (
 )
 
 // documented are queries of the documentation, with the statements that they cost
-// where nothing runs beside them: the session's and one for each loader and level.
+// where nothing runs beside them: one for each loader and level.
 var documented = []struct {
 	name, query string
 }{

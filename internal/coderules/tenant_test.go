@@ -27,8 +27,8 @@ var makeRule = rule{
 		"internal/auth.NewContext":           {1, "the one place where a request gets its tenant: with the principal that Authenticate made"},
 		"internal/control.Register":          {1, "a new tenant gets a new id, which the answer tells and nobody chooses"},
 		"internal/control.FromRow":           {1, "a row of the registry"},
-		"internal/control.NewRegistry":       {1, "a cache by tenant, whose keys it is given"},
-		"internal/control.Registry":          {1, "a cache by tenant, whose keys it is given"},
+		"internal/control.NewRegistry":       {2, "a cache by tenant and one by slug, which hold what the database gave"},
+		"internal/control.Registry":          {2, "as NewRegistry"},
 	},
 }
 

@@ -190,7 +190,8 @@ func TestSuspendAndResume(t *testing.T) {
 // better. That a tenant is not served is told, so it ages too.
 func TestAddressesDoNotAge(t *testing.T) {
 	t.Parallel()
-	w := pgtest.New(t)
+	w := pgtest.Open(t, 2) // whose registry is nobody else's
+	w.Tenant, w.Owner = w.NewTenant(t)
 	read := func() (trips int64, err error) {
 		ctx, counter := postgres.WithCounter(context.Background())
 		_, err = w.DB.Home(w.Tenant.ID).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: w.Tenant.ID})

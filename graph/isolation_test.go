@@ -584,7 +584,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 			// before anything is done, another's like nobody's; what asks for a new session
 			// is answered for what it names.
 			for _, agreeing := range []string{a.TenantID, a.Slug} {
-				if led := run(elsewhere, map[string]string{"X-Tenant-ID": agreeing}); op.global == "" && led.shown() != unknown.shown() {
+				if led := run(nowhere(t, b.things), map[string]string{"X-Tenant-ID": agreeing}); op.global == "" && led.shown() != unknown.shown() {
 					t.Errorf("X-Tenant-ID agrees and changes the answer:\n%s", cmp.Diff(led.shown(), unknown.shown()))
 				}
 			}

@@ -77,10 +77,8 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	defer cancel()
 	go keys.Keep(ctx)
 	people := auth.NewService(db, registry, tokens, passwords)
-	if s.BaseDomain != "" {
-		if err := people.SetBaseDomain(s.BaseDomain); err != nil {
-			return err
-		}
+	if err := people.SetBaseDomain(s.BaseDomain); err != nil {
+		return err
 	}
 	stop, err := sendMail(ctx, db, ring, s.PublicURL, s.MailFrom, smtp.Deliver)
 	if err != nil {

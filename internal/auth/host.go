@@ -24,12 +24,12 @@ type meant struct {
 
 type meantKey struct{}
 
-// SetBaseDomain makes slug.domain the host name of each tenant. It belongs to the
-// start of a server.
+// SetBaseDomain makes slug.domain the host name of each tenant; "": they have none. It
+// belongs to the start of a server.
 //
 // Errors: fault.Config for what is no domain.
 func (s *Service) SetBaseDomain(domain string) error {
-	if host, ok := readHost(domain); !ok || host != domain || domain == "" || net.ParseIP(domain) != nil {
+	if host, ok := readHost(domain); !ok || host != domain || net.ParseIP(domain) != nil {
 		return fault.New(fault.Config, "--base-domain must be a domain in lower case, such as example.com: tenants are reached below it, as acme.example.com.")
 	}
 	s.baseDomain = domain

@@ -509,12 +509,12 @@ func TestReadHost(t *testing.T) {
 func TestBaseDomains(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t, pgtest.New(t))
-	for _, good := range []string{"example.com", "localhost", "apps.example.co.uk"} {
+	for _, good := range []string{"", "example.com", "localhost", "apps.example.co.uk"} {
 		if err := s.SetBaseDomain(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", ".example.com", "example.com.", "Example.com", "*.example.com", "https://example.com", "example.com:443", "127.0.0.1", "[::1]", "münchen.example"} {
+	for _, bad := range []string{".example.com", "example.com.", "Example.com", "*.example.com", "https://example.com", "example.com:443", "127.0.0.1", "[::1]", "münchen.example"} {
 		if err := s.SetBaseDomain(bad); !fault.Is(err, fault.Config) {
 			t.Errorf("%q: %v", bad, err)
 		}

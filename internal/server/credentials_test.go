@@ -314,8 +314,9 @@ func rootFields(t testing.TB) []string {
 	return names
 }
 
-// A suspended tenant is closed for every field at the next request, also where the
-// server still remembers that it was open: another process suspended it.
+// A suspended tenant is closed for every field at the next request; where another process
+// suspended it, once the server has heard. What reads the tenant's data is refused before that
+// too, by the door (TestEveryCredentialInEveryStatus in internal/auth).
 func TestTokenOfASuspendedTenant(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
@@ -333,6 +334,7 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 				if err := what(t.Context(), slug); err != nil {
 					t.Fatal(err)
 				}
+				api.Settle(t)
 			}
 			suspend := func(ctx context.Context, slug string) error { _, err := registry.Suspend(ctx, slug); return err }
 			resume := func(ctx context.Context, slug string) error { _, err := registry.Resume(ctx, slug); return err }

@@ -88,7 +88,8 @@ var platform = map[string]string{
 	"LockRefreshToken":      "a refresh knows a token, which names its session and so its tenant",
 	"TouchSession":          "a refresh marks the session that its token named",
 	"RevokeSession":         "a sign-out or a stolen token ends the session, whichever tenant it is for",
-	"GetMembershipRole":     "a refresh asks the role before the tenant is entered; bound to one tenant and user",
+	"GetActiveMembership":   "a refresh asks the role before the tenant is entered; bound to one tenant and user",
+	"SetMembership":         "an operator changes a member of one tenant, bound to it and to the user",
 	"ListDemoAccounts":      "a warning about known passwords looks at addresses, whichever tenant they are in",
 	"CreateTenant":          "makes a tenant",
 	"CreatePlacement":       "says where a tenant lives",
@@ -97,6 +98,7 @@ var platform = map[string]string{
 	"SetTenantDoor":         "opens and closes a tenant's door from outside",
 	"SetTenantDefaults":     "notes a step of making a tenant",
 	"GetTenant":             "the registry finds a tenant by its id, before it is entered",
+	"GetTenantIDBySlug":     "the registry finds a tenant by its slug, before it is entered",
 	"GetTenantBySlug":       "the registry finds a tenant by its address, before it is entered",
 }
 

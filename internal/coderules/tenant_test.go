@@ -28,7 +28,7 @@ var makeRule = rule{
 		"internal/control.Register":          {1, "a new tenant gets a new id, which the answer tells and nobody chooses"},
 		"internal/control.FromRow":           {1, "a row of the registry"},
 		"internal/control.NewRegistry":       {2, "a cache by tenant and one by slug, which hold what the database gave"},
-		"internal/control.Registry":          {2, "as NewRegistry"},
+		"internal/control.Registry":          {2, "the two caches that NewRegistry makes"},
 	},
 }
 

@@ -52,7 +52,10 @@ func (b *bench) identity(ctx context.Context, r *report, url func(string) string
 			}
 			return nil
 		},
-		func(ctx context.Context, _ *rand.Rand) error { _, err := tokens.Verify(ctx, session.AccessToken); return err },
+		func(ctx context.Context, _ *rand.Rand) error {
+			_, err := tokens.Verify(ctx, session.AccessToken)
+			return err
+		},
 		func(ctx context.Context, _ *rand.Rand) error {
 			_, err := here.Authenticate(ctx, session.AccessToken)
 			return err

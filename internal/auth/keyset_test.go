@@ -295,6 +295,9 @@ func TestKeysAreMadeOnce(t *testing.T) {
 		k := &KeySet{store: NewKeyStore(db, d.ring), every: DefaultKeyRotation}
 		return k.tend(t.Context())
 	})
+	if n := count(t, d.conn, `select count(*) from control.signing_keys`); n != 2 {
+		t.Errorf("%d keys when it is time for the next", n)
+	}
 	together("rotation by hand", func(db *postgres.DB) error { _, _, err := NewKeyStore(db, d.ring).Rotate(t.Context()); return err })
 	if n := count(t, d.conn, `select count(*) from control.signing_keys`); n != 2 {
 		t.Errorf("%d keys after the rotation", n)

@@ -126,7 +126,7 @@ func (s *keyServer) tended(t testing.TB) {
 
 func (s *keyServer) issue(t testing.TB) (token, kid string) {
 	t.Helper()
-	token, _, err := s.tokens.Issue(Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1"})
+	token, _, err := s.tokens.Issue(Claims{Session: "ses_1", User: "user_1", Tenant: "ten_1", Epoch: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestAttacksWithSeveralKeys(t *testing.T) {
 	s.tended(t)
 
 	now := time.Now().Unix()
-	payload := fmt.Sprintf(`{"iss":"%s","aud":"commonhold","sub":"user_1","tid":"ten_1","sid":"ses_1","jti":"one","iat":%d,"exp":%d}`, keyIssuer, now, now+900)
+	payload := fmt.Sprintf(`{"iss":"%s","aud":"commonhold","sub":"user_1","tid":"ten_1","sid":"ses_1","mep":1,"jti":"one","iat":%d,"exp":%d}`, keyIssuer, now, now+900)
 	forged := func(kid, by string) string {
 		text := b64(`{"alg":"EdDSA","typ":"at+jwt","kid":"`+kid+`"}`) + "." + b64(payload)
 		return text + "." + b64(string(ed25519.Sign(keys[by], []byte(text))))

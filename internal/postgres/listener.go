@@ -99,7 +99,7 @@ func (l *listener) run(ctx context.Context, conn *pgx.Conn) {
 	defer l.db.changes.Deafen()
 	for pause := time.Duration(0); ctx.Err() == nil; {
 		if conn == nil {
-			wait(ctx, pause+rand.N(pause+time.Millisecond)) //nolint:gosec // so that servers do not come all at once
+			wait(ctx, pause+rand.N(pause+time.Millisecond)) // so that servers do not come all at once
 			pause = min(max(2*pause, 50*time.Millisecond), 2*time.Second)
 			var err error
 			if conn, err = l.connect(ctx); err != nil {

@@ -323,15 +323,17 @@ var belongs = map[string]string{
 }
 
 // hashing makes the statement that hashes all tables: for each, the rows of tenant
-// $1 and those of everybody else. Which tables there are the catalog says. The
-// numbers of a transaction and of a job are left out: they count what the server did,
-// and no request can read a job.
+// $1 and those of everybody else. Which tables there are the catalog says. Left out are
+// the numbers of a transaction and of a job, which count what the server did and of which
+// no request can read a job, and when a session was used last, which is noted where the
+// server has to look who holds it: after how long it forgot is a matter of real time.
 func (w *world) hashing(t testing.TB) string {
 	t.Helper()
 	rows, err := w.admin.Query(context.Background(), `
 		select n.nspname || '.' || c.relname as name,
 		       bool_or(a.attname = 'tenant_id') as scoped,
-		       coalesce(array_agg(a.attname::text) filter (where a.atttypid = 'xid8'::regtype or c.oid = 'control.river_job'::regclass and a.attname = 'id'), '{}') as counted
+		       coalesce(array_agg(a.attname::text) filter (where a.atttypid = 'xid8'::regtype
+		           or c.relname = 'river_job' and a.attname = 'id' or c.relname = 'sessions' and a.attname = 'last_used_at'), '{}') as apart
 		from pg_class as c
 		join pg_namespace as n on n.oid = c.relnamespace
 		join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -343,8 +345,8 @@ func (w *world) hashing(t testing.TB) string {
 	var parts []string
 	var name string
 	var scoped bool
-	var counted []string
-	_, err = pgx.ForEachRow(rows, []any{&name, &scoped, &counted}, func() error {
+	var apart []string
+	_, err = pgx.ForEachRow(rows, []any{&name, &scoped, &apart}, func() error {
 		of := "tenant_id = $1"
 		if !scoped {
 			if of = belongs[name]; of == "" {
@@ -354,7 +356,7 @@ func (w *world) hashing(t testing.TB) string {
 		parts = append(parts, fmt.Sprintf(`
 			select '%s' as name, %s as is_theirs, md5(string_agg(row, '' order by row)) || ' of ' || count(*) as hash
 			from (select md5((to_jsonb(r) - '{%s}'::text[])::text) as row, %s from %s as r) as hashed (row, is_theirs) group by 2`,
-			name, "is_theirs", strings.Join(counted, ","), of, name))
+			name, "is_theirs", strings.Join(apart, ","), of, name))
 		return nil
 	})
 	if err != nil {

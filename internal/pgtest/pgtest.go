@@ -231,7 +231,7 @@ func launch() (dir string, pg *embeddedpg.Server, err error) {
 
 func options(dir string) embeddedpg.Options {
 	return embeddedpg.Options{Dir: dir, BinDir: os.Getenv("COMMONHOLD_POSTGRES_BIN"), Fast: true,
-		Settings: map[string]string{"max_connections": "200", "shared_buffers": "64MB"}}
+		Settings: map[string]string{"max_connections": "400", "shared_buffers": "64MB"}}
 }
 
 // makeTemplate makes the migrated cluster, once for each state of the migrations

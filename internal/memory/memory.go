@@ -151,6 +151,8 @@ func (m *Memory[K, V]) ask(ctx context.Context, key K, q *question[V]) (V, error
 		close(q.done)
 	}()
 	value, err := m.Load(ctx, key)
+	m.mu.Lock() // who joins looks at the answer
 	q.value, q.err = value, err
+	m.mu.Unlock()
 	return value, err
 }

@@ -21,14 +21,14 @@ type row struct {
 }
 
 func (r *row) load(ctx context.Context, _ string) (int64, error) {
-	value := r.value.Load()
+	value, back := r.value.Load(), r.back // the next reader may have another
 	r.asked.Add(1)
 	if r.read != nil {
 		r.read <- struct{}{}
 	}
-	if r.back != nil {
+	if back != nil {
 		select {
-		case <-r.back:
+		case <-back:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

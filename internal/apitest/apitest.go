@@ -40,11 +40,11 @@ type Option func(*server.Config)
 // LoaderWait makes loaders wait long enough for every sibling, so that statements
 // can be counted, and longer where the race detector slows them.
 func LoaderWait(d time.Duration) Option {
-	return func(c *server.Config) { c.Resolver.LoaderWait = d * slowness }
+	return func(c *server.Config) { c.Resolver.LoaderWait = time.Duration(slowness) * d }
 }
 
 // slowness is by how much everything takes longer.
-var slowness time.Duration = 1
+var slowness = 1
 
 // New starts a server on the pools of w, without a tenant of its own.
 func New(t testing.TB, w *pgtest.World, options ...Option) *API {

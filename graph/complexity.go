@@ -18,9 +18,10 @@ const longText = 50
 // count it, or to search it for what no index has. A request may do so some twenty times.
 const wholeTable = 1000
 
-// TablesRead is what a field costs beside its cost function, for the table that it reads
-// from end to end: once, however many entries ask for it, because a loader reads it for all.
-func TablesRead(object, field string, arguments map[string]any) int {
+// TableCost is what a field costs beside its cost function, for a table that it reads
+// from end to end: once, however many entries ask for it, because a loader reads it for
+// all. A filter that no index serves belongs here.
+func TableCost(object, field string, arguments map[string]any) int {
 	if strings.HasSuffix(object, "Connection") && field == "totalCount" || object == "Tenant" && field == "stats" {
 		return wholeTable
 	}

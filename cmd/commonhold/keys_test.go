@@ -6,15 +6,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/commonhold/commonhold/internal/keyring"
-	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/jackc/pgx/v5"
 )
 
 // serving starts a server and returns where it is. What env and flags do not say is as
@@ -70,26 +66,13 @@ func kid(t testing.TB, token string) string {
 	return header.Kid
 }
 
-// Two servers while keys are rotated beside them, by commands that are killed at any
-// moment and by one that is not; and the servers killed after it.
+// Two servers while keys are rotated beside them, by commands that are killed before
+// they may write and between their two writes, and by one that is not; and the servers
+// killed after it.
 func TestKeysOfTwoServers(t *testing.T) {
 	t.Parallel()
-	dsn, err := newDatabase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := postgres.Migrate(context.Background(), dsn("postgres"), nil); err != nil {
-		t.Fatal(err)
-	}
+	dsn, keyFile := migrated(t)
 	if err := seedDemo(dsn("commonhold_app"), dsn("commonhold_control")); err != nil {
-		t.Fatal(err)
-	}
-	_, text, err := keyring.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile := filepath.Join(t.TempDir(), "kek")
-	if err := os.WriteFile(keyFile, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	keys := func(args ...string) *process {
@@ -131,22 +114,43 @@ func TestKeysOfTwoServers(t *testing.T) {
 	both("before", held)
 	both("before", token(second))
 
-	// Killed after some time: by then it has done all or nothing.
-	for i := range 6 {
+	// Killed while it waits for us: nothing is left of what it had done.
+	super, err := pgx.Connect(t.Context(), dsn("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close(context.Background())
+	for when, hold := range map[string]string{
+		"before it may write":    "lock table control.signing_keys in share row exclusive mode",
+		"between its two writes": "select from control.signing_keys for update",
+	} {
+		tx, err := super.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), hold); err != nil {
+			t.Fatal(err)
+		}
 		p := keys("rotate")
-		time.Sleep(time.Duration(i) * 30 * time.Millisecond) // a moment, whichever it is
-		_ = p.cmd.Process.Kill()
-		p.exit()
-		unending := 0
-		for _, key := range list() {
-			if key.RetiresAt == nil {
-				unending++
+		waits := func() (n int) {
+			if err := tx.QueryRow(t.Context(), "select count(*) from pg_locks where not granted").Scan(&n); err != nil {
+				t.Fatal(err)
 			}
+			return n
 		}
-		if unending != 1 {
-			t.Fatalf("%d keys have no successor", unending)
+		eventually(t, when+": it waits", func() bool { return waits() > 0 || p.hasEnded() })
+		_ = p.cmd.Process.Kill()
+		if code := p.exit(); code != -1 {
+			t.Errorf("%s: it had ended with status %d: %s", when, code, p.stderr)
 		}
-		both("after a kill", token(origins[i%2]))
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if all := list(); len(all) != 1 || all[0].RetiresAt != nil {
+			t.Fatalf("%s: %+v", when, all)
+		}
+		both(when, token(first))
+		both(when, token(second))
 	}
 	if p := keys("rotate"); p.exit() != exitOK {
 		t.Fatalf("keys rotate: %s", p.stderr)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -18,9 +17,6 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
-
-	"github.com/commonhold/commonhold/internal/keyring"
-	"github.com/commonhold/commonhold/internal/postgres"
 )
 
 const relayPassword = "hush-hush:@/"
@@ -105,21 +101,7 @@ func (*handover) Logout() error { return nil }
 // says tells the password or the address.
 func TestServeWelcomes(t *testing.T) {
 	t.Parallel()
-	dsn, err := newDatabase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := postgres.Migrate(context.Background(), dsn("postgres"), nil); err != nil {
-		t.Fatal(err)
-	}
-	_, key, err := keyring.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dsn, keyFile := migrated(t)
 	r := newRelay(t)
 	p, origin := serving(t, dsn, keyFile, []string{
 		"SSL_CERT_FILE=" + r.roots, "COMMONHOLD_SMTP_URL=" + r.url,

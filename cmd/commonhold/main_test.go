@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/commonhold/commonhold/internal/embeddedpg"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
@@ -78,6 +79,27 @@ func newDatabase() (dsn func(role string) string, err error) {
 	}
 	name := fmt.Sprintf("test%d", databases.Add(1))
 	return func(role string) string { return pg.DSN(role, name) }, postgres.CreateDatabase(context.Background(), pg.DSN("postgres", "postgres"), name)
+}
+
+// migrated makes a migrated database, and the file of its key-encryption key.
+func migrated(t testing.TB) (dsn func(role string) string, keyFile string) {
+	t.Helper()
+	dsn, err := newDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(context.Background(), dsn("postgres"), nil); err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := keyring.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dsn, keyFile
 }
 
 // sql runs a statement as whom the DSN says.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,9 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/commonhold/commonhold/internal/keyring"
-	"github.com/commonhold/commonhold/internal/postgres"
 )
 
 // raw posts a body and returns what came back.
@@ -33,28 +29,15 @@ func raw(t testing.TB, origin, body string) string {
 // all of it with --introspection, and a list of documents alone where there is one.
 func TestServe(t *testing.T) {
 	t.Parallel()
-	dsn, err := newDatabase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := postgres.Migrate(context.Background(), dsn("postgres"), nil); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	_, key, err := keyring.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile, manifest := filepath.Join(dir, "key"), filepath.Join(dir, "persisted-documents.json")
+	dsn, keyFile := migrated(t)
+	manifest := filepath.Join(filepath.Dir(keyFile), "persisted-documents.json")
 	const document = "query Listed { __typename }"
 	trusted, err := json.Marshal(map[string]string{"0a1b2c": document})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, text := range map[string][]byte{keyFile: key, manifest: trusted} {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(manifest, trusted, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	const introspection, misspelt, sent, named = `{"query":"{ __schema { types { name } } }"}`, `{"query":"{ prodcuts { nodes { id } } }"}`, `{"query":"` + document + `"}`, `{"documentId":"0a1b2c"}`
 	for _, c := range []struct {

@@ -5,15 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -240,54 +236,23 @@ func TestADeafServerAsks(t *testing.T) {
 
 // line is a way to the database that can be cut.
 type line struct {
-	url string
-
 	mu     sync.Mutex
 	broken bool
 	ends   []net.Conn
 }
 
-func newLine(t testing.TB) *line {
-	t.Helper()
-	config, err := pgx.ParseConfig(pgtest.URL(t, "commonhold_control"))
-	if err != nil {
-		t.Fatal(err)
+func (l *line) pass(client, server *net.UnixConn) {
+	l.mu.Lock()
+	broken := l.broken
+	if !broken {
+		l.ends = append(l.ends, client, server)
 	}
-	dir, err := os.MkdirTemp("", "line") // t.TempDir may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
+	l.mu.Unlock()
+	if broken {
+		return
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	const name = ".s.PGSQL.5432"
-	l := &line{url: strings.Replace(pgtest.URL(t, "commonhold_control"), config.Host, dir, 1)}
-	listener, err := net.Listen("unix", filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("unix", filepath.Join(config.Host, name))
-			l.mu.Lock()
-			if err != nil || l.broken {
-				_ = client.Close()
-				if err == nil {
-					_ = server.Close()
-				}
-			} else {
-				l.ends = append(l.ends, client, server)
-				for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
-					go func() { _, _ = io.Copy(way[0], way[1]); _ = way[0].Close(); _ = way[1].Close() }()
-				}
-			}
-			l.mu.Unlock()
-		}
-	}()
-	return l
+	go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+	_, _ = io.Copy(client, server)
 }
 
 func (l *line) cut() {
@@ -311,9 +276,10 @@ func TestRevocationWhileTheListenerIsCut(t *testing.T) {
 	t.Parallel()
 	w := pgtest.New(t)
 	s, _ := newService(t, w)
-	line := newLine(t)
+	line, direct := new(line), pgtest.URL(t, "commonhold_control")
+	through := pgtest.Between(t, direct, line.pass)
 	db, err := postgres.Open(context.Background(), postgres.Config{
-		AppURL: pgtest.URL(t, "commonhold_app"), ControlURL: pgtest.URL(t, "commonhold_control"), ListenURL: line.url, MaxConns: 2,
+		AppURL: pgtest.URL(t, "commonhold_app"), ControlURL: direct, ListenURL: through(direct), MaxConns: 2,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -827,8 +825,10 @@ func TestARegistrationIsWholeWhereverItIsCut(t *testing.T) {
 	stood, failed := 0, 0
 	for _, delivered := range []bool{false, true} {
 		for step := int64(1); ; step++ {
-			wire := newWire(t, delivered)
-			db, err := postgres.Open(context.Background(), postgres.Config{AppURL: pgtest.URL(t, "commonhold_app"), ControlURL: wire.url, MaxConns: 1})
+			wire := &wire{delivered: delivered}
+			wire.left.Store(-1)
+			through := pgtest.Between(t, pgtest.URL(t, "commonhold_control"), wire.pass)
+			db, err := postgres.Open(context.Background(), postgres.Config{AppURL: pgtest.URL(t, "commonhold_app"), ControlURL: through(pgtest.URL(t, "commonhold_control")), MaxConns: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -839,7 +839,6 @@ func TestARegistrationIsWholeWhereverItIsCut(t *testing.T) {
 			uncut := wire.left.Load() > 0
 			wire.left.Store(-1)
 			db.Close()
-			wire.Close()
 			stands := wantWholeOrNothing(t, conn, r.Tenant.Slug, r.Email)
 			if err == nil && !stands {
 				t.Errorf("message %d: success was reported for nothing", step)
@@ -862,51 +861,11 @@ func TestARegistrationIsWholeWhereverItIsCut(t *testing.T) {
 
 // wire passes the PostgreSQL protocol on until it is cut.
 type wire struct {
-	net.Listener
-	url       string
-	socket    string       // of the real server
 	delivered bool         // whether the last message still reaches the server
 	left      atomic.Int64 // messages until the cut; it passes everything on below zero
 }
 
-func newWire(t testing.TB, delivered bool) *wire {
-	t.Helper()
-	config, err := pgx.ParseConfig(pgtest.URL(t, "commonhold_control"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "wire") // t.TempDir may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	const name = ".s.PGSQL.5432"
-	w := &wire{socket: filepath.Join(config.Host, name), delivered: delivered, url: strings.Replace(pgtest.URL(t, "commonhold_control"), config.Host, dir, 1)}
-	w.left.Store(-1)
-	if w.Listener, err = net.Listen("unix", filepath.Join(dir, name)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.Close() })
-	go func() {
-		for {
-			client, err := w.Accept()
-			if err != nil {
-				return
-			}
-			go w.pass(client.(*net.UnixConn))
-		}
-	}()
-	return w
-}
-
-func (w *wire) pass(client *net.UnixConn) {
-	defer client.Close()
-	to, err := net.Dial("unix", w.socket)
-	if err != nil {
-		return
-	}
-	defer to.Close()
-	server := to.(*net.UnixConn)
+func (w *wire) pass(client, server *net.UnixConn) {
 	var muted atomic.Bool
 	answered := make(chan struct{})
 	go func() {

@@ -52,7 +52,7 @@ var requestRule = rule{name: "tenant-asked", check: tenantsAsked, excepted: map[
 	"internal/auth.tenantHeader":          {1, "a header that may agree with the token, and else has the request refused"},
 	"internal/auth.Service.readMeant":     {1, "reads that header, for agrees alone"},
 	"internal/server.Config.cors":         {1, "lets browsers send that header"},
-	"graph.TablesRead":                    {1, "the name of a type, of which one field is dear"},
+	"graph.TableCost":                     {1, "the name of a type, of which one field is dear"},
 	"graph.prefixes":                      {1, "the noun of an action"},
 	"internal/server.standsAlone":         {1, "the name of a mutation that makes a tenant"},
 }}

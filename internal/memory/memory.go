@@ -128,21 +128,23 @@ func (m *Memory[K, V]) join(ctx context.Context, key K, about []uuid.UUID) (q *q
 }
 
 func (m *Memory[K, V]) begin(ctx context.Context, key K) *question[V] {
-	q := &question[V]{ctx: ctx, done: make(chan struct{}), err: errUnanswered}
+	q := &question[V]{ctx: ctx, done: make(chan struct{})}
 	q.at = m.Now() // before the stamp: a change after it is remembered for as long as the answer
 	q.stamp = m.changes.Stamp()
 	m.asking[key] = q
 	return q
 }
 
-func (m *Memory[K, V]) ask(ctx context.Context, key K, q *question[V]) (V, error) {
+func (m *Memory[K, V]) ask(ctx context.Context, key K, q *question[V]) (value V, err error) {
+	err = errUnanswered
 	defer func() { // also of a panic
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		q.value, q.err = value, err
 		// A later question may have taken the place; its answer is the newer one.
 		if m.asking[key] == q {
 			delete(m.asking, key)
-			if q.err == nil {
+			if err == nil {
 				m.kept.Set(key, q.answer)
 			} else {
 				m.kept.Invalidate(key)
@@ -150,9 +152,5 @@ func (m *Memory[K, V]) ask(ctx context.Context, key K, q *question[V]) (V, error
 		}
 		close(q.done)
 	}()
-	value, err := m.Load(ctx, key)
-	m.mu.Lock() // who joins looks at the answer
-	q.value, q.err = value, err
-	m.mu.Unlock()
-	return value, err
+	return m.Load(ctx, key)
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,6 +138,46 @@ func Separate(t testing.TB) (url func(user string) string) {
 		t.Fatalf("migrate a database: %v", err)
 	}
 	return url
+}
+
+// Between puts a socket between clients and the server of dsn. Each connection to it is
+// handed to pass with one of its own to the server; when pass returns, both are closed.
+// through makes of a DSN of that server one that leads by the socket.
+func Between(t testing.TB, dsn string, pass func(client, server *net.UnixConn)) (through func(dsn string) string) {
+	t.Helper()
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "chbt") // t.TempDir may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	const name = ".s.PGSQL.5432"
+	listener, err := net.Listen("unix", filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer client.Close()
+				server, err := net.Dial("unix", filepath.Join(config.Host, name))
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				pass(client.(*net.UnixConn), server.(*net.UnixConn))
+			}()
+		}
+	}()
+	return func(dsn string) string { return strings.Replace(dsn, config.Host, dir, 1) }
 }
 
 // Superuser is a connection to the shared database of whom no policy binds.

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
@@ -49,7 +47,12 @@ func (db *DB) StartJobs(ctx context.Context, config *river.Config) (*Jobs, error
 	// It would rebuild indexes, which are the owner's.
 	config.ReindexerSchedule, config.ReindexerIndexNames = river.NeverSchedule(), []string{}
 	driver := &jobDriver{Driver: riverpgxv5.New(db.control)}
-	pooled, err := db.pooled(ctx)
+	conn, err := acquire(ctx, db.control)
+	if err != nil {
+		return nil, err
+	}
+	pooled, _, err := behindPooler(ctx, conn.Conn())
+	conn.Release()
 	if err != nil {
 		return nil, classify(ctx, err)
 	}
@@ -89,31 +92,10 @@ func (j *Jobs) close() {
 	}
 }
 
-// pooled tells whether a pooler stands before the control database, which gives
-// itself away by a process id of its own. Who listens through one listens on
-// somebody's connection.
-func (db *DB) pooled(ctx context.Context) (bool, error) {
-	conn, err := acquire(ctx, db.control)
-	if err != nil {
-		return false, err
-	}
-	defer conn.Release()
-	var name string
-	var super, bypass bool
-	var version int
-	var process uint32
-	err = conn.QueryRow(ctx, askRole).Scan(&name, &super, &bypass, &version, &process)
-	return process != conn.Conn().PgConn().PID(), err
-}
-
-// listenPool holds the one connection that listens. A wait on it ends by a deadline:
-// to ask the server to stop, as our own pools do, stops nobody who listens.
+// listenPool holds the one connection that listens.
 func listenPool(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config.MaxConns, config.MinConns = 1, 0
-	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
-	}
-	config.ConnConfig.RuntimeParams["application_name"] = "commonhold jobs"
+	listening(config.ConnConfig, "commonhold jobs")
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool of the jobs: %w", err)

@@ -67,10 +67,7 @@ func (db *DB) listen(ctx context.Context, url string) error {
 		config.ConnectTimeout = listenTime
 	}
 	config.Tracer = nil
-	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler { // a wait that ends leaves the connection alone
-		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
-	}
-	config.RuntimeParams["application_name"] = "commonhold listener"
+	listening(config, "commonhold listener")
 	l := &listener{db: db, config: config}
 	conn, err := l.connect(ctx)
 	switch pooler := errors.Is(err, errPooled); {
@@ -140,11 +137,11 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 func (l *listener) tune(ctx context.Context, conn *pgx.Conn) error {
-	var process uint32
-	if err := conn.QueryRow(ctx, askProcess, pgx.QueryExecModeExec).Scan(&process); err != nil {
+	behind, process, err := behindPooler(ctx, conn)
+	if err != nil {
 		return err
 	}
-	if process != conn.PgConn().PID() {
+	if behind {
 		return errPooled
 	}
 	l.process.Store(process)
@@ -167,6 +164,22 @@ func (l *listener) tune(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		}
 	}
+}
+
+// listening makes the settings of a connection that listens. A wait on it ends by a
+// deadline: to ask the server to stop, as our pools do, stops nobody who listens.
+func listening(config *pgx.ConnConfig, name string) {
+	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
+	}
+	config.RuntimeParams["application_name"] = name
+}
+
+// behindPooler tells whether a pooler stands between, which gives itself away by a process id
+// of its own, and which process of the server answers.
+func behindPooler(ctx context.Context, conn *pgx.Conn) (behind bool, process uint32, err error) {
+	err = conn.QueryRow(ctx, askProcess, pgx.QueryExecModeExec).Scan(&process)
+	return process != conn.PgConn().PID(), process, err
 }
 
 // hear passes on what is heard until the connection is lost.

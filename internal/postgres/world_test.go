@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,7 +198,7 @@ func newMigrated(t *testing.T) string {
 // wire stands between a pool and its server and counts what a client sends, so
 // that the handle's own bookkeeping need not be believed.
 type wire struct {
-	dir                                     string
+	url                                     func(role string) string
 	cut                                     atomic.Pointer[string] // a message that holds it is the connection's last
 	polite                                  atomic.Bool            // whether the end is one, or a reset
 	still                                   sync.RWMutex           // held while nothing passes
@@ -210,42 +208,14 @@ type wire struct {
 // tap is a wire to the test server. Connections to it go through url.
 func tap(t *testing.T) *wire {
 	t.Helper()
-	config, err := pgx.ParseConfig(pgtest.URL(t, "commonhold_app"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const socket = ".s.PGSQL.5432"
 	w := new(wire)
-	if w.dir, err = os.MkdirTemp("", "wire"); err != nil { // short, as a socket's path must be
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(w.dir) })
-	listener, err := net.Listen("unix", filepath.Join(w.dir, socket))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("unix", filepath.Join(config.Host, socket))
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			w.starts.Add(1)
-			go func() { _, _ = io.Copy(client, held{server, &w.still}); _ = client.Close() }()
-			go func() { w.forward(server, client.(*net.UnixConn)); _ = client.Close(); _ = server.Close() }()
-		}
-	}()
+	through := pgtest.Between(t, pgtest.URL(t, "commonhold_app"), func(client, server *net.UnixConn) {
+		w.starts.Add(1)
+		go func() { _, _ = io.Copy(client, held{server, &w.still}); _ = client.Close() }()
+		w.forward(server, client)
+	})
+	w.url = func(role string) string { return through(pgtest.URL(t, role)) }
 	return w
-}
-
-func (w *wire) url(role string) string {
-	return fmt.Sprintf("host='%s' port=5432 user=%s dbname=%s sslmode=disable", w.dir, role, pgtest.Database)
 }
 
 // freeze keeps everything from passing, without a word to either end.

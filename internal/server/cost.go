@@ -135,7 +135,7 @@ func (p *pricing) own(ctx context.Context, op *graphql.OperationContext, field *
 		if own, ok := p.schema.Complexity(ctx, kind.Name, field.Name, 0, arguments); ok {
 			dearest = max(dearest, own)
 		}
-		table = max(table, graph.TablesRead(kind.Name, field.Name, arguments))
+		table = max(table, graph.TableCost(kind.Name, field.Name, arguments))
 	}
 	return dearest, table
 }

@@ -198,7 +198,9 @@ func (b *bound) Deadline() (time.Time, bool) { return b.now().Deadline() }
 // Done is that of the end, until it is released.
 func (b *bound) Done() <-chan struct{} { return b.now().Done() }
 
-// Err is that of the end.
+// Err is always that of the end: a Done that was handed out before the release closes
+// with it, and a context that is done without an error makes the package context panic,
+// in a goroutine of its own, which ends the process.
 func (b *bound) Err() error { return b.end.Err() }
 
 func (b *bound) now() context.Context {

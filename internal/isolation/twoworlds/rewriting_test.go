@@ -5,52 +5,20 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/commonhold/commonhold/internal/pgtest"
 )
 
 // rewriting puts something between a server and its database that may change the
 // text of a statement: how a fault gets into queries/ without a hook in the server.
 func rewriting(t testing.TB, dsn func(role string) string, through func(string) string) func(role string) string {
 	t.Helper()
-	config, err := pgx.ParseConfig(dsn("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "chrw") // a short path: a socket's may have 104 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	const socket = ".s.PGSQL.5432"
-	listener, err := net.Listen("unix", filepath.Join(dir, socket))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer client.Close()
-				database, err := net.Dial("unix", filepath.Join(config.Host, socket))
-				if err != nil {
-					return
-				}
-				defer database.Close()
-				go func() { _, _ = io.Copy(client, database); _ = client.Close() }()
-				pass(database, client, through)
-			}()
-		}
-	}()
-	return func(role string) string { return strings.Replace(dsn(role), config.Host, dir, 1) }
+	between := pgtest.Between(t, dsn("postgres"), func(client, database *net.UnixConn) {
+		go func() { _, _ = io.Copy(client, database); _ = client.Close() }()
+		pass(database, client, through)
+	})
+	return func(role string) string { return between(dsn(role)) }
 }
 
 // pass hands on what a client sends, Parse messages with their text changed

@@ -75,7 +75,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()))
+	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()), ring)
 	if err := people.SetBaseDomain("localhost"); err != nil {
 		return err
 	}

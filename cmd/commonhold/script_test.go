@@ -81,7 +81,7 @@ func seedDemo(app, control string) error {
 	if err != nil {
 		return err
 	}
-	return demo.Seed(ctx, db, registry, auth.NewService(db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams())))
+	return demo.Seed(ctx, db, registry, auth.NewService(db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil))
 }
 
 func scriptExits(ts *testscript.TestScript, _ bool, args []string) {

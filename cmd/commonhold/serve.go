@@ -76,7 +76,7 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go keys.Keep(ctx)
-	people := auth.NewService(db, registry, tokens, passwords)
+	people := auth.NewService(db, registry, tokens, passwords, ring)
 	if err := people.SetBaseDomain(s.BaseDomain); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/server"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -32,6 +33,7 @@ type API struct {
 	Auth   *auth.Service
 	Config server.Config
 	Key    auth.SigningKey
+	Ring   *keyring.Keyring // of the tokens of links
 }
 
 // Option changes the server before it starts.
@@ -57,7 +59,11 @@ func New(t testing.TB, w *pgtest.World, options ...Option) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	people := auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()))
+	ring, _, err := keyring.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring)
 	c := server.Config{
 		DB: w.DB, Resolver: &graph.Resolver{DB: w.DB, Auth: people}, Limits: server.DefaultLimits(),
 		Introspection: true, Playground: true, Localhost: true, Version: "test",
@@ -67,7 +73,7 @@ func New(t testing.TB, w *pgtest.World, options ...Option) *API {
 	}
 	srv := httptest.NewServer(server.New(c))
 	t.Cleanup(srv.Close)
-	return &API{World: w, URL: srv.URL, Auth: people, Config: c, Key: key}
+	return &API{World: w, URL: srv.URL, Auth: people, Config: c, Key: key, Ring: ring}
 }
 
 // Client asks as one person in one tenant, or as nobody.

@@ -28,7 +28,7 @@ func second(t testing.TB, first *Service) (*Service, *pgtest.World) {
 	if !w.DB.Changes().Hearing() {
 		t.Fatal("the second server hears nothing")
 	}
-	return NewService(w.DB, w.Registry, first.tokens, first.passwords), w
+	return NewService(w.DB, w.Registry, first.tokens, first.passwords, first.ring), w
 }
 
 // cost is how often the database was asked while a token was looked at.
@@ -285,7 +285,7 @@ func TestRevocationWhileTheListenerIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	other := NewService(db, control.NewRegistry(db), s.tokens, s.passwords)
+	other := NewService(db, control.NewRegistry(db), s.tokens, s.passwords, s.ring)
 	for name, revoke := range revocations(s, w) {
 		_, home, held := register(t, s)
 		until(t, "it hears", db.Changes().Hearing)

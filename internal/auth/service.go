@@ -19,6 +19,7 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/job"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/telemetry"
@@ -41,6 +42,7 @@ type Service struct {
 	registry  *control.Registry
 	tokens    *Tokens
 	passwords *Passwords
+	ring      *keyring.Keyring // makes the tokens of links and tickets
 
 	identities *memory.Memory[holder, *identity]
 	baseDomain string // "": tenants have no host names
@@ -48,8 +50,8 @@ type Service struct {
 }
 
 // NewService makes the service of one server.
-func NewService(db *postgres.DB, registry *control.Registry, tokens *Tokens, passwords *Passwords) *Service {
-	s := &Service{db: db, registry: registry, tokens: tokens, passwords: passwords, now: time.Now}
+func NewService(db *postgres.DB, registry *control.Registry, tokens *Tokens, passwords *Passwords, ring *keyring.Keyring) *Service {
+	s := &Service{db: db, registry: registry, tokens: tokens, passwords: passwords, ring: ring, now: time.Now}
 	s.identities = s.newIdentities()
 	return s
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -40,7 +41,11 @@ func newService(t testing.TB, w *pgtest.World) (s *Service, hashed *atomic.Int64
 	passwords := NewPasswords(TestPasswordParams())
 	hashed = new(atomic.Int64)
 	watch(passwords, func(string, string) { hashed.Add(1) })
-	return NewService(w.DB, w.Registry, tokens, passwords), hashed
+	ring, _, err := keyring.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewService(w.DB, w.Registry, tokens, passwords, ring), hashed
 }
 
 // newcomer is a registration that collides with no other.
@@ -414,7 +419,7 @@ func TestAnotherServerSeesASuspension(t *testing.T) {
 	w := pgtest.New(t)
 	s, _ := newService(t, w)
 	elsewhere := pgtest.Open(t, 2)
-	other := NewService(elsewhere.DB, elsewhere.Registry, s.tokens, s.passwords)
+	other := NewService(elsewhere.DB, elsewhere.Registry, s.tokens, s.passwords, s.ring)
 	ctx := context.Background()
 	_, home, session := register(t, s)
 	for _, step := range []struct {

@@ -28,13 +28,13 @@ func (b *bench) identity(ctx context.Context, r *report, url func(string) string
 		return err
 	}
 	passwords := auth.NewPasswords(auth.TestPasswordParams())
-	here := auth.NewService(b.db, control.NewRegistry(b.db), tokens, passwords)
+	here := auth.NewService(b.db, control.NewRegistry(b.db), tokens, passwords, nil)
 	second, err := postgres.Open(ctx, postgres.Config{AppURL: url("commonhold_app"), ControlURL: url("commonhold_control"), MaxConns: 2})
 	if err != nil {
 		return err
 	}
 	defer second.Close()
-	there := auth.NewService(second, control.NewRegistry(second), tokens, passwords)
+	there := auth.NewService(second, control.NewRegistry(second), tokens, passwords, nil)
 
 	_, session, err := here.Register(ctx, auth.Registration{
 		Tenant: control.Registration{Name: "Bench", Slug: "bench-identity", Currency: "EUR"},

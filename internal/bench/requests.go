@@ -68,7 +68,7 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 		return err
 	}
 	registry := control.NewRegistry(b.db)
-	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()))
+	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil)
 	if err := demo.Seed(ctx, b.db, registry, people); err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func open(t *testing.T, w *pgtest.World, superURL string) *database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &database{World: w, people: auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()))}
+	d := &database{World: w, people: auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil)}
 	if d.super, err = pgx.Connect(context.Background(), superURL); err != nil {
 		t.Fatal(err)
 	}

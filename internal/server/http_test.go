@@ -396,7 +396,7 @@ func TestPanics(t *testing.T) {
 		t.Cleanup(srv.Close)
 		return srv.URL
 	}
-	inResolver := broken(func(c *server.Config) { c.Resolver.Auth = auth.NewService(w.DB, nil, nil, nil) })
+	inResolver := broken(func(c *server.Config) { c.Resolver.Auth = auth.NewService(w.DB, nil, nil, nil, nil) })
 	around := broken(func(c *server.Config) { c.Resolver.DB = nil })
 	inHandler := broken(func(c *server.Config) { c.DB = nil })
 	for _, c := range []struct {

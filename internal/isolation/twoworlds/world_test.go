@@ -23,6 +23,7 @@ import (
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/server"
@@ -139,7 +140,11 @@ func newWorld(t testing.TB, name, from string, through func(string) string) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.auth = auth.NewService(w.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()))
+	ring, err := keyring.Parse([]byte(base64.StdEncoding.EncodeToString(make([]byte, 32)))) // the same in both worlds
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.auth = auth.NewService(w.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring)
 	w.handler = server.New(server.Config{
 		DB: w.db, Resolver: &graph.Resolver{DB: w.db, Auth: w.auth, LoaderWait: 100 * time.Microsecond},
 		Limits: server.DefaultLimits(), Introspection: true, Version: "test",

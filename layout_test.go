@@ -17,7 +17,7 @@ var order = []string{
 	"", // the schema
 	"internal/fault", "internal/text", "internal/id", "internal/tenant", "internal/telemetry", "internal/keyring", "internal/memory", "internal/embeddedpg",
 	"sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql",
-	"internal/postgres", "internal/isolation", "internal/job", "internal/control", "internal/auth", "internal/event", "internal/idempotency", "internal/demo",
+	"internal/postgres", "internal/isolation", "internal/job", "internal/control", "internal/idempotency", "internal/auth", "internal/event", "internal/demo",
 	"graph/scalar", "graph/generated", "graph",
 	"web/graphiql", "web/mailbox", "internal/server", "cmd/commonhold",
 	// For tests and tools alone; nothing above may import them.

@@ -69,6 +69,8 @@ func meetings() map[string]meeting {
 	never := func(made func() string) func(*resident) map[string]any {
 		return of(func(*resident) string { return made() })
 	}
+	noMember := never(func() string { return id.NewMember().String() })
+	lastOwner := of(func(r *resident) string { return r.things.Membership })
 	product := of(func(r *resident) string { return r.Product })
 	category := of(func(r *resident) string { return r.Category })
 	customer := of(func(r *resident) string { return r.Customer })
@@ -124,6 +126,14 @@ func meetings() map[string]meeting {
 		"deleteCategory NOT_FOUND":     {withID(`deleteCategory(input: {id: $id, version: 1})`), noCategory},
 		"deleteCategory STALE_VERSION": {withID(`deleteCategory(input: {id: $id, version: 7})`), category},
 		"deleteCategory IN_USE":        {withID(`deleteCategory(input: {id: $id, version: 1})`), category},
+
+		"changeMemberRole NOT_FOUND":  {withID(`changeMemberRole(input: {id: $id, role: VIEWER})`), noMember},
+		"changeMemberRole LAST_OWNER": {withID(`changeMemberRole(input: {id: $id, role: VIEWER})`), lastOwner},
+		"suspendMember NOT_FOUND":     {withID(`suspendMember(input: {id: $id})`), noMember},
+		"suspendMember LAST_OWNER":    {withID(`suspendMember(input: {id: $id})`), lastOwner},
+		"reinstateMember NOT_FOUND":   {withID(`reinstateMember(input: {id: $id})`), noMember},
+		"removeMember NOT_FOUND":      {withID(`removeMember(input: {id: $id})`), noMember},
+		"removeMember LAST_OWNER":     {withID(`removeMember(input: {id: $id})`), lastOwner},
 
 		"createCustomer INVALID":       {`mutation { createCustomer(input: {email: "none", name: "New"}) {` + userErrors + `} }`, nothing},
 		"createCustomer TAKEN":         {withText(`createCustomer(input: {email: $id, name: "New"})`), of(func(r *resident) string { return r.CustomerEmail })},
@@ -217,10 +227,12 @@ func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = tx.Exec(t.Context(), `insert into shared.idempotency_keys (tenant_id, id, user_id, key, request_hash, expires_at)
-				select $1, $2, user_id, 'key', sha256('another request'), now() + interval '1 day' from control.memberships where tenant_id = $1 and role = 'OWNER'`, r.Tenant.ID, id.New())
-			if err != nil {
-				t.Fatal(err)
+			for _, plane := range []string{"shared", "control"} {
+				_, err = tx.Exec(t.Context(), `insert into `+plane+`.idempotency_keys (tenant_id, id, user_id, key, request_hash, expires_at)
+					select $1, $2, user_id, 'key', sha256('another request'), now() + interval '1 day' from control.memberships where tenant_id = $1 and role = 'OWNER'`, r.Tenant.ID, id.New())
+				if err != nil {
+					t.Fatal(err)
+				}
 			}
 			body := make(chan string)
 			go func() { body <- string(withKey(r.Client, "key").Do(t, op.document, op.variables(r, r.things)).Body) }()

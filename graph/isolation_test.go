@@ -71,6 +71,7 @@ func takesTenant(method reflect.Type) string {
 // things are what a caller can name, all of one tenant, or of none.
 type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
+	Colleague, Benched                                    string // memberships, the second of which is suspended
 	Session                                               string
 	Spare, Sold                                           string // a product besides, and one that stands in orders
 	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
@@ -99,7 +100,7 @@ const inventory = `{
 	created: products(first: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
 	auditLog: auditLog(first: 1) { edges { cursor } }
 	auditLogLast: auditLog(last: 1) { edges { cursor } }
-	accessLog: accessLog(first: 1) { edges { cursor node { entityId } } }
+	accessLog: accessLog(first: 1, filter: {action: "session.started"}) { edges { cursor node { entityId } } }
 	accessLogLast: accessLog(last: 1) { edges { cursor } }
 	createdLast: products(last: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
 	name: products(first: 1, orderBy: {field: NAME}) { edges { cursor } }
@@ -110,7 +111,9 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 	t.Helper()
 	r := &resident{Client: api.NewTenant(t)}
 	r.mark = r.Tenant.Slug[len(r.Tenant.Slug)-10:]
-	r.Member(t, auth.RoleMember)
+	colleague, benched := r.Member(t, auth.RoleMember), r.Member(t, auth.RoleMember)
+	r.Colleague, r.Benched = colleague.Membership(t).String(), benched.Membership(t).String()
+	r.Must(t, `mutation($id: ID!) { suspendMember(input: {id: $id}) { member { id } } }`, map[string]any{"id": r.Benched}, nil)
 	r.TenantID, r.Slug = r.Tenant.ID.String(), r.Tenant.Slug
 	r.Parent = addCategory(t, r.Client, "Parent "+r.mark, "")
 	r.Category = addCategory(t, r.Client, "Category "+r.mark, r.Parent)
@@ -144,7 +147,7 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 		if _ = json.Unmarshal(page, &edges); len(edges.Edges) == 1 {
 			r.Cursors[list] = edges.Edges[0].Cursor
 			if list == "members" {
-				r.Membership = edges.Edges[0].Node.ID
+				r.things.Membership = edges.Edges[0].Node.ID
 			}
 			if list == "accessLog" {
 				r.Session = edges.Edges[0].Node.EntityID
@@ -173,7 +176,7 @@ func nowhere(t testing.TB, b things) things {
 	slug := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
-		User: id.NewUser().String(), Session: id.NewSession().String(), Membership: id.NewMember().String(), TenantID: tenant.NewID().String(),
+		User: id.NewUser().String(), Session: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
 		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
 		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
@@ -228,7 +231,7 @@ func cursorOf(list string) func(*resident, things) map[string]any {
 const (
 	anyNode = `query($id: ID!) { node(id: $id) { __typename id ... on Product { name sku createdBy { email } category { name } } ... on Category { name products { nodes { name } } }
 		... on Customer { email orders { nodes { items { product { name } } } } ordersCount lifetimeValue { amount } } ... on Order { number status total { amount } customer { email } items { product { name } } placedBy { email } }
-		... on OrderItem { quantity product { name } amount { amount } } ... on User { email displayName } ... on Member { role user { email } } ... on Tenant { slug name } } }`
+		... on OrderItem { quantity product { name } amount { amount } } ... on User { email displayName } ... on Member { role standing: status user { email } } ... on Tenant { slug name } } }`
 	userErrors = ` userErrors { field message code } `
 )
 
@@ -238,6 +241,8 @@ func operations() []operation {
 	customer := naming("id", func(x things) any { return x.Customer })
 	order := naming("id", func(x things) any { return x.Order })
 	draft := naming("id", func(x things) any { return x.Draft })
+	member := naming("id", func(x things) any { return x.Membership })
+	colleague := naming("id", func(x things) any { return x.Colleague })
 	ownMark := func(own *resident) string { return own.mark }
 	return []operation{
 		{name: "viewer", document: `{ viewer { user { id email displayName } role permissions tenant { id slug name } } }`,
@@ -404,6 +409,16 @@ func operations() []operation {
 			variables: order, hit: says(`"WRONG_STATUS"`)},
 		{name: "changeOrderStatus", document: `mutation($id: ID!) { changeOrderStatus(input: {id: $id, version: 2, status: CANCELLED}) { order { customer { email } }` + userErrors + `} }`,
 			variables: order, hit: ownMark},
+		{name: "changeMemberRole", document: `mutation($id: ID!) { changeMemberRole(input: {id: $id, role: VIEWER}) { member { role user { displayName } }` + userErrors + `} }`,
+			variables: colleague, hit: says(`"role":"VIEWER"`)},
+		{name: "changeMemberRole of the only owner", document: `mutation($id: ID!) { changeMemberRole(input: {id: $id, role: ADMIN}) { member { role }` + userErrors + `} }`,
+			variables: member, hit: says(`"LAST_OWNER"`)},
+		{name: "suspendMember", document: `mutation($id: ID!) { suspendMember(input: {id: $id}) { member { status }` + userErrors + `} }`,
+			variables: colleague, hit: says(`"SUSPENDED"`)},
+		{name: "reinstateMember", document: `mutation($id: ID!) { reinstateMember(input: {id: $id}) { member { status }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Benched }), hit: says(`"ACTIVE"`)},
+		{name: "removeMember", document: `mutation($id: ID!) { removeMember(input: {id: $id}) { member { status }` + userErrors + `} }`,
+			variables: colleague, hit: says(`"REMOVED"`)},
 		{name: "changeOrderStatus to what is not next", document: `mutation($id: ID!) { changeOrderStatus(input: {id: $id, version: 2, status: DELIVERED}) { order { number }` + userErrors + `} }`,
 			variables: order, hit: says(`"WRONG_STATUS"`)},
 	}
@@ -716,8 +731,8 @@ func TestTenantsDoNotMixUnderLoad(t *testing.T) {
 						t.Errorf("the category counts %d products, want %d", c.Products.TotalCount, want[me])
 					}
 				}
-				if got.Data.Members.TotalCount != 2 {
-					t.Errorf("%d members, want 2", got.Data.Members.TotalCount)
+				if got.Data.Members.TotalCount != 3 {
+					t.Errorf("%d members, want 3", got.Data.Members.TotalCount)
 				}
 				// Writers among the readers: the same SKUs in both tenants.
 				sku := fmt.Sprintf("goroutine-%d-%d", i/2, round)

@@ -77,3 +77,39 @@ func (r *memberResolver) User(ctx context.Context, m *accountsql.Membership) (*a
 func (r *memberResolver) Role(_ context.Context, m *accountsql.Membership) (auth.Role, error) {
 	return auth.ParseRole(m.Role)
 }
+
+func (r *memberResolver) Status(_ context.Context, m *accountsql.Membership) (auth.MemberStatus, error) {
+	return auth.MemberStatus(m.Status), nil
+}
+
+func (r *mutationResolver) ChangeMemberRole(ctx context.Context, in generated.ChangeMemberRoleInput) (*generated.ChangeMemberRolePayload, error) {
+	member, err := r.changeMember(ctx, in.ID, auth.MemberChange{Role: &in.Role})
+	shown, err := userErrors(ctx, err)
+	return &generated.ChangeMemberRolePayload{Member: member, UserErrors: shown}, err
+}
+
+func (r *mutationResolver) SuspendMember(ctx context.Context, in generated.SuspendMemberInput) (*generated.SuspendMemberPayload, error) {
+	member, err := r.changeMember(ctx, in.ID, auth.MemberChange{Status: new(auth.MemberSuspended)})
+	shown, err := userErrors(ctx, err)
+	return &generated.SuspendMemberPayload{Member: member, UserErrors: shown}, err
+}
+
+func (r *mutationResolver) ReinstateMember(ctx context.Context, in generated.ReinstateMemberInput) (*generated.ReinstateMemberPayload, error) {
+	member, err := r.changeMember(ctx, in.ID, auth.MemberChange{Status: new(auth.MemberActive)})
+	shown, err := userErrors(ctx, err)
+	return &generated.ReinstateMemberPayload{Member: member, UserErrors: shown}, err
+}
+
+func (r *mutationResolver) RemoveMember(ctx context.Context, in generated.RemoveMemberInput) (*generated.RemoveMemberPayload, error) {
+	member, err := r.changeMember(ctx, in.ID, auth.MemberChange{Status: new(auth.MemberRemoved)})
+	shown, err := userErrors(ctx, err)
+	return &generated.RemoveMemberPayload{Member: member, UserErrors: shown}, err
+}
+
+func (r *Resolver) changeMember(ctx context.Context, member id.Member, change auth.MemberChange) (*accountsql.Membership, error) {
+	caller, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Auth.ChangeMember(ctx, caller, member, change)
+}

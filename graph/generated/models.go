@@ -115,6 +115,22 @@ type CategoryProductConnection struct {
 	Category id.Category `json:"-"`
 }
 
+// A member to be given another role.
+type ChangeMemberRoleInput struct {
+	// Which member, `mem_…`.
+	ID id.Member `json:"id"`
+	// Which role.
+	Role auth.Role `json:"role"`
+}
+
+// The member whose role was changed, or the reasons why not.
+type ChangeMemberRolePayload struct {
+	// The member as it is now.
+	Member *accountsql.Membership `json:"member,omitempty"`
+	// Why it was not changed.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // A step of an order.
 type ChangeOrderStatusInput struct {
 	// Which order.
@@ -503,6 +519,34 @@ type RegisterTenantPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A suspended member to be let in again.
+type ReinstateMemberInput struct {
+	// Which member, `mem_…`.
+	ID id.Member `json:"id"`
+}
+
+// The member who was reinstated, or the reasons why not.
+type ReinstateMemberPayload struct {
+	// The member as it is now.
+	Member *accountsql.Membership `json:"member,omitempty"`
+	// Why nobody was reinstated.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A member to be taken out.
+type RemoveMemberInput struct {
+	// Which member, `mem_…`.
+	ID id.Member `json:"id"`
+}
+
+// The member who was removed, or the reasons why not.
+type RemoveMemberPayload struct {
+	// The member as it was last.
+	Member *accountsql.Membership `json:"member,omitempty"`
+	// Why nobody was removed.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // Whose session is to begin, and where.
 type SignInInput struct {
 	// The slug of the tenant. May be left out by who is a member of only one.
@@ -534,6 +578,20 @@ type SignOutPayload struct {
 	// The note of the client's own.
 	ClientMutationID *string `json:"clientMutationId,omitempty"`
 	// Why the session did not end.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A member to be kept out.
+type SuspendMemberInput struct {
+	// Which member, `mem_…`.
+	ID id.Member `json:"id"`
+}
+
+// The member who was suspended, or the reasons why not.
+type SuspendMemberPayload struct {
+	// The member as it is now.
+	Member *accountsql.Membership `json:"member,omitempty"`
+	// Why nobody was suspended.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 

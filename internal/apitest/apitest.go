@@ -126,6 +126,27 @@ func (c *Client) Member(t testing.TB, role auth.Role) *Client {
 	return &Client{api: c.api, Token: session.AccessToken, Tenant: c.Tenant, Email: email, Header: http.Header{}}
 }
 
+// Membership is the id of the client's membership.
+func (c *Client) Membership(t testing.TB) id.Member {
+	t.Helper()
+	var got struct {
+		Members struct {
+			Nodes []struct {
+				ID   id.Member
+				User struct{ Email string }
+			}
+		}
+	}
+	c.Must(t, `{ members(last: 100) { nodes { id user { email } } } }`, nil, &got)
+	for _, m := range got.Members.Nodes {
+		if m.User.Email == c.Email {
+			return m.ID
+		}
+	}
+	t.Fatal("the client is no member of its own tenant")
+	return id.Member{}
+}
+
 // Answer is what came back.
 type Answer struct {
 	Status int

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/memory"
@@ -113,32 +112,4 @@ func (s *Service) identify(ctx context.Context, h holder) (*identity, error) {
 
 func ended() *fault.Error {
 	return fault.New(fault.Unauthenticated, "This session has ended. Sign in again.")
-}
-
-// SetMember gives a member another role, or takes the membership away, or gives it
-// back, as the operator may. Every token that was issued to them for this tenant is
-// refused from then on; a session is refreshed, if they are a member still.
-//
-// Errors: fault.NotFound for who never was a member.
-func (s *Service) SetMember(ctx context.Context, t tenant.ID, user id.User, role Role, active bool) error {
-	return s.db.InControlTx(ctx, func(q *controlsql.Queries) error { return setMember(ctx, q, nil, t, user, role, active) })
-}
-
-// setMember is the one place where a membership changes.
-func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, t tenant.ID, user id.User, role Role, active bool) error {
-	status := "REMOVED"
-	if active {
-		status = "ACTIVE"
-	}
-	changed, err := q.SetMembership(ctx, controlsql.SetMembershipParams{TenantID: t, UserID: user, Role: string(role), Status: status})
-	if postgres.IsNoRows(err) {
-		return fault.New(fault.NotFound, "There is no such member.")
-	}
-	if err != nil {
-		return err
-	}
-	if err := control.TellOfUser(ctx, q, changed.UserID); err != nil {
-		return err
-	}
-	return recordAccess(ctx, q, changed.TenantID, actor, "member.changed", changed.ID.UUID(), map[string]any{"role": changed.Role, "status": changed.Status})
 }

@@ -113,8 +113,18 @@ func revocations(s *Service, w *pgtest.World) map[string]struct {
 				t.Error(err)
 			}
 		}, fault.Unauthenticated},
-		"demoting":   {func(t testing.TB, home *tenant.Tenant, _ *Session) { t.Helper(); give(t, s, home, RoleViewer, true) }, fault.Unauthenticated},
-		"removing":   {func(t testing.TB, home *tenant.Tenant, _ *Session) { t.Helper(); give(t, s, home, RoleOwner, false) }, fault.Unauthenticated},
+		"demoting": {func(t testing.TB, home *tenant.Tenant, _ *Session) {
+			t.Helper()
+			give(t, s, home, RoleViewer, MemberActive)
+		}, fault.Unauthenticated},
+		"removing": {func(t testing.TB, home *tenant.Tenant, _ *Session) {
+			t.Helper()
+			give(t, s, home, RoleOwner, MemberRemoved)
+		}, fault.Unauthenticated},
+		"benching": {func(t testing.TB, home *tenant.Tenant, _ *Session) {
+			t.Helper()
+			give(t, s, home, RoleOwner, MemberSuspended)
+		}, fault.Unauthenticated},
 		"suspending": {func(t testing.TB, home *tenant.Tenant, _ *Session) { t.Helper(); suspend(t, w, home) }, fault.TenantSuspended},
 		"a theft":    {func(t testing.TB, _ *tenant.Tenant, held *Session) { t.Helper(); steal(t, s, held) }, fault.Unauthenticated},
 	}

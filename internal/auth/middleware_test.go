@@ -11,7 +11,6 @@ import (
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
-	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
 
@@ -151,15 +150,9 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	api := apitest.New(t, pgtest.New(t))
 	c := api.NewTenant(t)
 	member := c.Member(t, auth.RoleViewer)
-	var user id.User
-	if err := pgtest.Superuser(t).QueryRow(context.Background(), `select id from control.users where email = $1`, member.Email).Scan(&user); err != nil {
-		t.Fatal(err)
-	}
-	set := func(role auth.Role, active bool) {
+	set := func(how string, active bool) {
 		t.Helper()
-		if err := api.Auth.SetMember(context.Background(), c.Tenant.ID, user, role, active); err != nil {
-			t.Fatal(err)
-		}
+		c.Must(t, `mutation($id: ID!) { done: `+how+` { member { id } userErrors { code } } }`, map[string]any{"id": member.Membership(t)}, nil)
 		// Whose rights changed comes back with a token of the new ones.
 		if a := member.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" {
 			t.Errorf("the token from before: %d %s", a.Status, a.Body)
@@ -178,15 +171,15 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	if a := create("One"); a.Code() != "FORBIDDEN" {
 		t.Errorf("as a viewer: %s", a.Body)
 	}
-	set(auth.RoleMember, true)
+	set(`changeMemberRole(input: {id: $id, role: MEMBER})`, true)
 	if a := create("One"); len(a.Errors) > 0 {
 		t.Errorf("as a member: %s", a.Body)
 	}
-	set(auth.RoleViewer, true)
+	set(`changeMemberRole(input: {id: $id, role: VIEWER})`, true)
 	if a := create("Two"); a.Code() != "FORBIDDEN" {
 		t.Errorf("as a viewer again: %s", a.Body)
 	}
-	set(auth.RoleViewer, false)
+	set(`removeMember(input: {id: $id})`, false)
 	if a := member.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" {
 		t.Errorf("removed: %d %s", a.Status, a.Body)
 	}

@@ -139,6 +139,23 @@ func (p *Permission) UnmarshalGQL(value any) error {
 	return nil
 }
 
+// InControl tells a permission to change what the control database holds: who may
+// enter the tenant, and the tenant itself. What any other guards is in its home.
+func (p Permission) InControl() bool {
+	return p == PermissionMembersWrite || p == PermissionTenantWrite
+}
+
+// covers tells whether the role holds every permission of another, and so may give it
+// and take it away.
+func (r Role) covers(other Role) bool {
+	for _, p := range granted[other] {
+		if !r.Can(p) {
+			return false
+		}
+	}
+	return true
+}
+
 func (r Role) known() bool {
 	_, ok := granted[r]
 	return ok

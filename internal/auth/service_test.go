@@ -23,6 +23,7 @@ import (
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -67,14 +68,22 @@ func register(t testing.TB, s *Service) (Registration, *tenant.Tenant, *Session)
 	return r, made, session
 }
 
-// give changes the one membership of a tenant.
-func give(t testing.TB, s *Service, home *tenant.Tenant, role Role, active bool) {
+// give changes the one membership of a tenant, whatever becomes of the tenant.
+func give(t testing.TB, s *Service, home *tenant.Tenant, role Role, status MemberStatus) {
 	t.Helper()
 	var user id.User
 	if err := pgtest.Superuser(t).QueryRow(context.Background(), `select user_id from control.memberships where tenant_id = $1`, home.ID).Scan(&user); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetMember(context.Background(), home.ID, user, role, active); err != nil {
+	err := s.db.InControlTx(context.Background(), func(q *controlsql.Queries) error {
+		rows, err := q.LockMembers(context.Background(), controlsql.LockMembersParams{TenantID: home.ID, Asking: user})
+		if err != nil {
+			return err
+		}
+		_, err = setMember(context.Background(), q, nil, rows[0], controlsql.SetMembershipParams{TenantID: home.ID, UserID: user, Role: string(role), Status: string(status)})
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -378,8 +387,19 @@ func TestWhatEndsASession(t *testing.T) {
 		},
 		"removing the member": {
 			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
-				give(t, s, home, RoleOwner, false)
+				give(t, s, home, RoleOwner, MemberRemoved)
 			}, fault.Unauthenticated, fault.BadCredential, fault.NotFound, "tenant",
+		},
+		"suspending the member": {
+			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
+				give(t, s, home, RoleOwner, MemberSuspended)
+			}, fault.Unauthenticated, fault.BadCredential, fault.NotFound, "tenant",
+		},
+		"removing the member and taking them back": {
+			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
+				give(t, s, home, RoleOwner, MemberRemoved)
+				give(t, s, home, RoleOwner, MemberActive)
+			}, fault.Unauthenticated, fault.BadCredential, "", "",
 		},
 		"suspending the tenant": {
 			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
@@ -449,7 +469,7 @@ func TestATokenIsOfTheRoleItWasIssuedFor(t *testing.T) {
 		if _, err := s.Authenticate(ctx, session.AccessToken); err != nil { // which is remembered
 			t.Fatal(err)
 		}
-		give(t, s, home, role, true)
+		give(t, s, home, role, MemberActive)
 		_, err := s.Authenticate(ctx, session.AccessToken)
 		wantFault(t, "the token from before", err, fault.Unauthenticated, "")
 		if session, err = s.Refresh(ctx, session.RefreshToken); err != nil {
@@ -659,7 +679,7 @@ func TestAnAccountRegistersAFurtherTenant(t *testing.T) {
 		t.Errorf("%d memberships, want 2", len(memberships))
 	}
 	// Leaving one is not leaving the other.
-	give(t, s, second, RoleOwner, false)
+	give(t, s, second, RoleOwner, MemberRemoved)
 	if _, err := s.Authenticate(ctx, session.AccessToken); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("in the tenant that was left: %v", err)
 	}

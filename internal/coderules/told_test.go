@@ -17,10 +17,11 @@ var toldRule = rule{name: "told", check: untold, excepted: map[string]exception{
 // telling says which function tells of what a statement of queries/control changes;
 // or, beginning with a space, why nobody need be told.
 var telling = map[string]string{
-	"RevokeSession":   "TellOfSession",
-	"SetMembership":   "TellOfUser",
-	"CreateTenant":    "TellOfTenant",
-	"SetTenantStatus": "TellOfTenant",
+	"RevokeSession":       "TellOfSession",
+	"SetMembership":       "TellOfUser",
+	"EndSessionsOfMember": "TellOfUser",
+	"CreateTenant":        "TellOfTenant",
+	"SetTenantStatus":     "TellOfTenant",
 
 	"CreateUser":        " nobody remembers who was not there",
 	"CreateMembership":  " nobody remembers who was no member",

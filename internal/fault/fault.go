@@ -25,6 +25,7 @@ const (
 	OutOfStock    Code = "OUT_OF_STOCK"  // fewer are there than were asked for
 	WrongStatus   Code = "WRONG_STATUS"  // the status of the entity does not allow it
 	BadCredential Code = "BAD_CREDENTIALS"
+	LastOwner     Code = "LAST_OWNER"      // the tenant would have nobody left who may do everything
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
 )
 
@@ -52,7 +53,7 @@ const (
 // the codes of each mutation that can.
 func (c Code) IsUserError() bool {
 	switch c {
-	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, TenantNeeded, TenantSuspended:
+	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, LastOwner, TenantNeeded, TenantSuspended:
 		return true
 	}
 	return false

@@ -13,10 +13,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 	"github.com/commonhold/commonhold/sqlc/tenantsql"
 )
 
@@ -30,11 +31,17 @@ const (
 	sweep = 20
 )
 
+// Caller is whose key it is: a person in a tenant.
+type Caller struct {
+	Tenant tenant.ID
+	User   id.User
+}
+
 // Request is what a request asks for under a key. The zero pointer is a request
 // without a key: its methods do nothing.
 type Request struct {
-	db     *postgres.DB
-	caller *auth.Principal
+	plane  plane
+	caller Caller
 	key    string
 	hash   [sha256.Size]byte
 
@@ -44,24 +51,34 @@ type Request struct {
 	passing bool
 }
 
-// Open looks up what the caller's key stands for. asked is all that makes the request
-// what it is.
+// Open looks up what the caller's key stands for, of a mutation that changes the home
+// of the tenant. asked is all that makes the request what it is.
 //
 // Errors: fault.Conflict where the key stands for another request.
-func Open(ctx context.Context, db *postgres.DB, caller *auth.Principal, key string, asked ...[]byte) (*Request, error) {
+func Open(ctx context.Context, db *postgres.DB, caller Caller, key string, asked ...[]byte) (*Request, error) {
+	return open(ctx, home{db.Home(caller.Tenant)}, caller, key, asked)
+}
+
+// OpenControl is Open for a mutation that changes the control database, where its keys
+// are kept then.
+func OpenControl(ctx context.Context, db *postgres.DB, caller Caller, key string, asked ...[]byte) (*Request, error) {
+	return open(ctx, control{db}, caller, key, asked)
+}
+
+func open(ctx context.Context, p plane, caller Caller, key string, asked [][]byte) (*Request, error) {
 	hash := sha256.New()
 	for _, part := range asked { // with its length, so that no part flows into the next
 		_ = binary.Write(hash, binary.BigEndian, uint64(len(part)))
 		hash.Write(part)
 	}
-	r := &Request{db: db, caller: caller, key: key, claim: id.New()}
+	r := &Request{plane: p, caller: caller, key: key, claim: id.New()}
 	hash.Sum(r.hash[:0])
 	return r, r.look(ctx)
 }
 
 func (r *Request) look(ctx context.Context) error {
-	stored, err := r.db.Home(r.caller.Tenant.ID).Read().GetIdempotencyKey(ctx, tenantsql.GetIdempotencyKeyParams{
-		TenantID: r.caller.Tenant.ID, UserID: r.caller.User.ID, Key: r.key,
+	stored, err := r.plane.read().GetIdempotencyKey(ctx, tenantsql.GetIdempotencyKeyParams{
+		TenantID: r.caller.Tenant, UserID: r.caller.User, Key: r.key,
 	})
 	switch {
 	case postgres.IsNoRows(err):
@@ -91,7 +108,7 @@ func (r *Request) Keep(ctx context.Context, answer []byte) error {
 	if r == nil || r.passing || len(answer) > MaxAnswer {
 		return nil
 	}
-	return r.db.Home(r.caller.Tenant.ID).InTx(ctx, func(q *tenantsql.Queries) error {
+	return r.plane.inTx(ctx, func(q statements) error {
 		if r.stored == nil { // nothing was done, and the answer says why
 			room, err := r.room(ctx, q)
 			if err != nil || !room {
@@ -104,14 +121,14 @@ func (r *Request) Keep(ctx context.Context, answer []byte) error {
 			return err
 		}
 		return q.RecordIdempotentAnswer(ctx, tenantsql.RecordIdempotentAnswerParams{
-			TenantID: r.caller.Tenant.ID, UserID: r.caller.User.ID, Key: r.key, RequestHash: r.hash[:], Answer: answer,
+			TenantID: r.caller.Tenant, UserID: r.caller.User, Key: r.key, RequestHash: r.hash[:], Answer: answer,
 		})
 	})
 }
 
 func (r *Request) row(result, answer []byte) tenantsql.ClaimIdempotencyKeyParams {
 	return tenantsql.ClaimIdempotencyKeyParams{
-		TenantID: r.caller.Tenant.ID, ID: r.claim, UserID: r.caller.User.ID, Key: r.key, RequestHash: r.hash[:], Result: result, Answer: answer,
+		TenantID: r.caller.Tenant, ID: r.claim, UserID: r.caller.User, Key: r.key, RequestHash: r.hash[:], Result: result, Answer: answer,
 	}
 }
 
@@ -131,26 +148,40 @@ func FromContext(ctx context.Context) *Request {
 // errTaken stops a transaction whose key another one has used meanwhile.
 var errTaken = errors.New("the idempotency key is in use")
 
-// Once runs a change unless it was done already, and returns what it came to: then,
-// or the first time. inTx is given the whole of it to run in one transaction of the
-// caller's tenant.
+// Once runs a change of a tenant's home unless it was done already, and returns what it
+// came to: then, or the first time. inTx is given the whole of it to run in one
+// transaction of the caller's tenant.
 //
 // Errors: those of change and inTx; fault.Conflict where the key stands for another
 // request; fault.RateLimited where the caller holds too many keys.
 func Once[T any](ctx context.Context, inTx func(func(*tenantsql.Queries) error) error, change func(*tenantsql.Queries) (*T, error)) (*T, error) {
+	return once[home](ctx, inTx, func(q *tenantsql.Queries) statements { return q }, change)
+}
+
+// OnceInControl is Once for a change of the control database.
+func OnceInControl[T any](ctx context.Context, inTx func(func(*controlsql.Queries) error) error, change func(*controlsql.Queries) (*T, error)) (*T, error) {
+	return once[control](ctx, inTx, func(q *controlsql.Queries) statements { return ofControl{q} }, change)
+}
+
+func once[P plane, Q, T any](ctx context.Context, inTx func(func(Q) error) error, keys func(Q) statements, change func(Q) (*T, error)) (*T, error) {
 	r := FromContext(ctx)
+	if r != nil {
+		if _, ok := r.plane.(P); !ok {
+			return nil, fmt.Errorf("a key is kept in %T, and the change is of another plane", r.plane)
+		}
+	}
 	if done, result, err := recorded[T](r); done {
 		return result, err
 	}
 	var result *T
-	err := inTx(func(q *tenantsql.Queries) (err error) {
-		if err = r.take(ctx, q); err != nil {
+	err := inTx(func(q Q) (err error) {
+		if err = r.take(ctx, keys(q)); err != nil {
 			return err
 		}
 		if result, err = change(q); err != nil {
 			return err
 		}
-		return r.record(ctx, q, result)
+		return r.record(ctx, keys(q), result)
 	})
 	if errors.Is(err, errTaken) {
 		if err := r.look(ctx); err != nil {
@@ -183,7 +214,7 @@ func recorded[T any](r *Request) (done bool, result *T, err error) {
 }
 
 // take claims the key, first of all that the transaction does.
-func (r *Request) take(ctx context.Context, q *tenantsql.Queries) error {
+func (r *Request) take(ctx context.Context, q statements) error {
 	if r == nil {
 		return nil
 	}
@@ -202,17 +233,17 @@ func (r *Request) take(ctx context.Context, q *tenantsql.Queries) error {
 }
 
 // room tells whether the caller may hold one key more, and sweeps some of the expired.
-func (r *Request) room(ctx context.Context, q *tenantsql.Queries) (bool, error) {
-	of := r.caller.Tenant.ID
+func (r *Request) room(ctx context.Context, q statements) (bool, error) {
+	of := r.caller.Tenant
 	if err := q.DeleteExpiredIdempotencyKeys(ctx, tenantsql.DeleteExpiredIdempotencyKeysParams{TenantID: of, RowLimit: sweep}); err != nil {
 		return false, err
 	}
-	held, err := q.CountIdempotencyKeys(ctx, tenantsql.CountIdempotencyKeysParams{TenantID: of, UserID: r.caller.User.ID, RowLimit: maxKeys})
+	held, err := q.CountIdempotencyKeys(ctx, tenantsql.CountIdempotencyKeysParams{TenantID: of, UserID: r.caller.User, RowLimit: maxKeys})
 	return held < maxKeys, err
 }
 
 // record stores what the change came to, last of all that the transaction does.
-func (r *Request) record(ctx context.Context, q *tenantsql.Queries, result any) error {
+func (r *Request) record(ctx context.Context, q statements, result any) error {
 	if r == nil {
 		return nil
 	}
@@ -220,7 +251,7 @@ func (r *Request) record(ctx context.Context, q *tenantsql.Queries, result any) 
 	if err != nil {
 		return fmt.Errorf("record a result: %w", err)
 	}
-	if err := q.RecordIdempotentResult(ctx, tenantsql.RecordIdempotentResultParams{TenantID: r.caller.Tenant.ID, ID: r.claim, Result: text}); err != nil {
+	if err := q.RecordIdempotentResult(ctx, tenantsql.RecordIdempotentResultParams{TenantID: r.caller.Tenant, ID: r.claim, Result: text}); err != nil {
 		return err
 	}
 	row := r.row(text, nil)

@@ -2,14 +2,13 @@ package idempotency_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 
-	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/idempotency"
 	"github.com/commonhold/commonhold/internal/pgtest"
-	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/tenantsql"
 )
 
@@ -20,7 +19,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func TestWhichRefusalsAreKept(t *testing.T) {
 	t.Parallel()
 	w := pgtest.New(t)
-	caller := &auth.Principal{User: &accountsql.User{ID: w.Owner}, Tenant: w.Tenant, Role: auth.RoleOwner}
+	caller := idempotency.Caller{Tenant: w.Tenant.ID, User: w.Owner}
 	home := w.DB.Home(w.Tenant.ID)
 	for name, c := range map[string]struct {
 		refusal error
@@ -59,5 +58,19 @@ func TestWhichRefusalsAreKept(t *testing.T) {
 		if done := err == nil && made != nil; done == c.kept {
 			t.Errorf("%s: done under the same key: %t, %v", name, done, err)
 		}
+	}
+}
+
+// Both planes have the same statements, to the letter: what holds for a tenant's keys
+// holds for those of the control database.
+func TestBothPlanesHaveTheSameStatements(t *testing.T) {
+	t.Parallel()
+	home, err := os.ReadFile("../../queries/tenant/idempotency_keys.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	control, err := os.ReadFile("../../queries/control/idempotency_keys.sql")
+	if err != nil || string(home) != string(control) {
+		t.Errorf("%v: copy the one you changed over the other", err)
 	}
 }

@@ -262,7 +262,7 @@ func TestRefusedTokens(t *testing.T) {
 // documents is one for every root field.
 func documents(product, category string) map[string]string {
 	version := `version: 1`
-	customer, order := id.NewCustomer().String(), id.NewOrder().String()
+	customer, order, member := id.NewCustomer().String(), id.NewOrder().String(), id.NewMember().String()
 	items := `items: [{productId: "` + product + `", quantity: 1}]`
 	return map[string]string{
 		"node":              `{ node(id: "` + product + `") { id } }`,
@@ -293,6 +293,10 @@ func documents(product, category string) map[string]string {
 		"createCategory":    `mutation { createCategory(input: {name: "new"}) { category { id } userErrors { code } } }`,
 		"updateCategory":    `mutation { updateCategory(input: {id: "` + category + `", name: "n", ` + version + `}) { category { id } userErrors { code } } }`,
 		"deleteCategory":    `mutation { deleteCategory(input: {id: "` + category + `", ` + version + `}) { category { id } userErrors { code } } }`,
+		"changeMemberRole":  `mutation { changeMemberRole(input: {id: "` + member + `", role: VIEWER}) { member { id } userErrors { code } } }`,
+		"suspendMember":     `mutation { suspendMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
+		"reinstateMember":   `mutation { reinstateMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
+		"removeMember":      `mutation { removeMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"registerTenant":    `mutation { registerTenant(input: {tenantName: "n", slug: "s", email: "a", password: "b", displayName: "d"}) { tenant { id } userErrors { code } } }`,
 		"signOut":           `mutation { signOut { userErrors { code } } }`,
 		"signIn":            "", // public, and asked below

@@ -46,7 +46,8 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 	if guard == nil {
 		return nil, fault.New(fault.BadRequest, "%s takes no %s. Leave the header out.", field.Name, keyHeader)
 	}
-	caller, refused := auth.Require(ctx, auth.Permission(guard.Arguments.ForName("permission").Value.Raw))
+	permission := auth.Permission(guard.Arguments.ForName("permission").Value.Raw)
+	caller, refused := auth.Require(ctx, permission)
 	if refused != nil {
 		return nil, nil //nolint:nilnil,nilerr // the executor says it better
 	}
@@ -54,7 +55,11 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 	if err != nil {
 		return nil, err
 	}
-	return idempotency.Open(ctx, db, caller, key, []byte(op.RawQuery), []byte(op.OperationName), variables)
+	open, of := idempotency.Open, idempotency.Caller{Tenant: caller.Tenant.ID, User: caller.User.ID}
+	if permission.InControl() {
+		open = idempotency.OpenControl
+	}
+	return open(ctx, db, of, key, []byte(op.RawQuery), []byte(op.OperationName), variables)
 }
 
 // readKey reads the header, which holds a string of RFC 8941 or, as many clients send

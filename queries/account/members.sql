@@ -1,25 +1,25 @@
 -- name: ListMembersAsc :many
--- ListMembersAsc lists active members between two bounds, both excluded, oldest first.
+-- ListMembersAsc lists members, suspended ones too, between two bounds, both excluded, oldest first.
 select * from memberships
-where tenant_id = @tenant_id and status = 'ACTIVE'
+where tenant_id = @tenant_id and status <> 'REMOVED'
   and (created_at, id) > (@low_created_at::timestamptz, @low_id::uuid)
   and (created_at, id) < (@high_created_at::timestamptz, @high_id::uuid)
 order by created_at, id
 limit @row_limit::integer;
 
 -- name: ListMembersDesc :many
--- ListMembersDesc lists active members between two bounds, both excluded, newest first.
+-- ListMembersDesc lists members, suspended ones too, between two bounds, both excluded, newest first.
 select * from memberships
-where tenant_id = @tenant_id and status = 'ACTIVE'
+where tenant_id = @tenant_id and status <> 'REMOVED'
   and (created_at, id) > (@low_created_at::timestamptz, @low_id::uuid)
   and (created_at, id) < (@high_created_at::timestamptz, @high_id::uuid)
 order by created_at desc, id desc
 limit @row_limit::integer;
 
 -- name: CountMembers :one
--- CountMembers counts the active members.
+-- CountMembers counts the members, suspended ones too.
 select count(*) from memberships
-where tenant_id = @tenant_id and status = 'ACTIVE';
+where tenant_id = @tenant_id and status <> 'REMOVED';
 
 -- name: ListMembersByIDs :many
 -- ListMembersByIDs reads the memberships that exist among ids, removed ones too, in

@@ -90,6 +90,21 @@ returning *;
 select * from memberships
 where tenant_id = @tenant_id and user_id = @user_id and status = 'ACTIVE';
 
+-- name: LockMembers :many
+-- LockMembers reads one member, whom it concerns, and those on whom it depends whether
+-- that member may be changed: who asks, and the owners. All of them stay as they are
+-- until this transaction ends.
+select * from memberships
+where tenant_id = @tenant_id
+  and (id = @id or user_id = @asking or role = 'OWNER' and status = 'ACTIVE')
+order by id
+for update;
+
+-- name: EndSessionsOfMember :exec
+-- EndSessionsOfMember ends every sign-in of a person in one tenant.
+update sessions set revoked_at = now(), revoked_why = @revoked_why
+where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null;
+
 -- name: SetMembership :one
 -- SetMembership gives a member another role or status, which every token issued before
 -- is known by. It is the one way to do so, whoever is signed in. No row: no such member.

@@ -13,14 +13,14 @@ import (
 
 const countMembers = `-- name: CountMembers :one
 select count(*) from memberships
-where tenant_id = $1 and status = 'ACTIVE'
+where tenant_id = $1 and status <> 'REMOVED'
 `
 
 type CountMembersParams struct {
 	TenantID tenant.ID
 }
 
-// CountMembers counts the active members.
+// CountMembers counts the members, suspended ones too.
 func (q *Queries) CountMembers(ctx context.Context, arg CountMembersParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countMembers, arg.TenantID)
 	var count int64
@@ -30,7 +30,7 @@ func (q *Queries) CountMembers(ctx context.Context, arg CountMembersParams) (int
 
 const listMembersAsc = `-- name: ListMembersAsc :many
 select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
-where tenant_id = $1 and status = 'ACTIVE'
+where tenant_id = $1 and status <> 'REMOVED'
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
 order by created_at, id
@@ -46,7 +46,7 @@ type ListMembersAscParams struct {
 	RowLimit      int32
 }
 
-// ListMembersAsc lists active members between two bounds, both excluded, oldest first.
+// ListMembersAsc lists members, suspended ones too, between two bounds, both excluded, oldest first.
 func (q *Queries) ListMembersAsc(ctx context.Context, arg ListMembersAscParams) ([]*Membership, error) {
 	rows, err := q.db.Query(ctx, listMembersAsc,
 		arg.TenantID,
@@ -126,7 +126,7 @@ func (q *Queries) ListMembersByIDs(ctx context.Context, arg ListMembersByIDsPara
 
 const listMembersDesc = `-- name: ListMembersDesc :many
 select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
-where tenant_id = $1 and status = 'ACTIVE'
+where tenant_id = $1 and status <> 'REMOVED'
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
 order by created_at desc, id desc
@@ -142,7 +142,7 @@ type ListMembersDescParams struct {
 	RowLimit      int32
 }
 
-// ListMembersDesc lists active members between two bounds, both excluded, newest first.
+// ListMembersDesc lists members, suspended ones too, between two bounds, both excluded, newest first.
 func (q *Queries) ListMembersDesc(ctx context.Context, arg ListMembersDescParams) ([]*Membership, error) {
 	rows, err := q.db.Query(ctx, listMembersDesc,
 		arg.TenantID,

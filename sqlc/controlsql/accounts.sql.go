@@ -126,6 +126,23 @@ func (q *Queries) CreateUserCredentials(ctx context.Context, arg CreateUserCrede
 	return err
 }
 
+const endSessionsOfMember = `-- name: EndSessionsOfMember :exec
+update sessions set revoked_at = now(), revoked_why = $1
+where tenant_id = $2 and user_id = $3 and revoked_at is null
+`
+
+type EndSessionsOfMemberParams struct {
+	RevokedWhy *string
+	TenantID   tenant.ID
+	UserID     id.User
+}
+
+// EndSessionsOfMember ends every sign-in of a person in one tenant.
+func (q *Queries) EndSessionsOfMember(ctx context.Context, arg EndSessionsOfMemberParams) error {
+	_, err := q.db.Exec(ctx, endSessionsOfMember, arg.RevokedWhy, arg.TenantID, arg.UserID)
+	return err
+}
+
 const getActiveMembership = `-- name: GetActiveMembership :one
 select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1 and user_id = $2 and status = 'ACTIVE'
@@ -319,6 +336,52 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 			&i.Tenant.DefaultsAt,
 			&i.Tenant.CreatedAt,
 			&i.Tenant.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockMembers = `-- name: LockMembers :many
+select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
+where tenant_id = $1
+  and (id = $2 or user_id = $3 or role = 'OWNER' and status = 'ACTIVE')
+order by id
+for update
+`
+
+type LockMembersParams struct {
+	TenantID tenant.ID
+	ID       id.Member
+	Asking   id.User
+}
+
+// LockMembers reads one member, whom it concerns, and those on whom it depends whether
+// that member may be changed: who asks, and the owners. All of them stay as they are
+// until this transaction ends.
+func (q *Queries) LockMembers(ctx context.Context, arg LockMembersParams) ([]*Membership, error) {
+	rows, err := q.db.Query(ctx, lockMembers, arg.TenantID, arg.ID, arg.Asking)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*Membership{}
+	for rows.Next() {
+		var i Membership
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.UserID,
+			&i.Role,
+			&i.Status,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Epoch,
 		); err != nil {
 			return nil, err
 		}

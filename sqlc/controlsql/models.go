@@ -7,7 +7,19 @@ import (
 
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/google/uuid"
 )
+
+type IdempotencyKey struct {
+	TenantID    tenant.ID
+	ID          uuid.UUID
+	UserID      id.User
+	Key         string
+	RequestHash []byte
+	Result      []byte
+	Answer      []byte
+	ExpiresAt   time.Time
+}
 
 type Membership struct {
 	TenantID  tenant.ID

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/tenant"
 )
 
@@ -19,6 +20,7 @@ type side struct {
 	slug     string
 	password string // of all its people
 	people   []*person
+	owner    string // the membership of the first of them
 
 	ids      map[string][]string // by type
 	versions map[string]int
@@ -31,6 +33,7 @@ type side struct {
 
 type person struct {
 	email  string
+	role   auth.Role
 	bearer string
 }
 

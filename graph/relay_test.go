@@ -427,14 +427,16 @@ func deletedPositions(t *testing.T, m *many) {
 			continue
 		}
 		cursors, whole := l.cursors(t), l.rows(t)
-		gone := -1
+		gone, met := -1, []string{}
 		for i := 1; i < len(whole)-1 && gone < 0; i++ { // one that nothing stands in the way of
 			if deleted := mutate(t, m.Client, mutation, map[string]any{"id": whole[i], "version": 1}); deleted.code() == "" {
 				gone = i
+			} else {
+				met = append(met, deleted.code())
 			}
 		}
 		if gone < 0 {
-			t.Errorf("%s: nothing could be deleted", l.field)
+			t.Errorf("%s: nothing of %d could be deleted: %v", l.field, len(whole), met)
 			continue
 		}
 		left := slices.Delete(slices.Clone(whole), gone, gone+1)

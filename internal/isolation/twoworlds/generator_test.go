@@ -33,6 +33,7 @@ type generator struct {
 	shown  int // fields of this operation
 	named  int // aliases and variables of it
 	origin map[origin]int
+	fields []string // root fields that half of the operations are for
 }
 
 // mode is where the ids and other names of one operation come from.
@@ -156,6 +157,13 @@ func (g *generator) operation() *operation {
 
 // rootField prefers what has succeeded least.
 func (g *generator) rootField() (*ast.Definition, *ast.FieldDefinition) {
+	if name, ok := pick(g.rng, g.fields); ok && g.chance(0.5) {
+		for _, of := range []*ast.Definition{g.schema.Query, g.schema.Mutation} {
+			if field := of.Fields.ForName(name); field != nil {
+				return of, field
+			}
+		}
+	}
 	var chosen *ast.FieldDefinition
 	var of *ast.Definition
 	for range 3 {
@@ -311,6 +319,9 @@ func (s *selection) coordinateOf(argument string) string {
 
 // appetite is how likely something is given that may be left out.
 func (g *generator) appetite(coordinate string) float64 {
+	if g.cover.least(coordinate) == 0 {
+		return 0.9
+	}
 	if g.cover.least(coordinate) < 5 || strings.HasSuffix(coordinate, "(after:)") || strings.HasSuffix(coordinate, "(before:)") {
 		return 0.6
 	}

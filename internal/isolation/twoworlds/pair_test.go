@@ -43,6 +43,7 @@ type pair struct {
 	ofB     *coverage
 	origin  map[origin]int
 	hashing string
+	fields  []string // that half of A's requests are for; nil for none in particular
 	// progress is called between batches.
 	progress func()
 }
@@ -54,6 +55,7 @@ type plant struct {
 	sql     string                          // run by the superuser
 	rewrite func(statement string) string   // on the way to the database
 	wrap    func(testing.TB, *world, *pair) // around the server
+	fields  []string                        // root fields that half of the requests are for: where it would show
 }
 
 // beginning is where every pair begins: A has just registered, and B has worked for a
@@ -99,7 +101,7 @@ func newPair(t testing.TB, seed uint64, planted plant) *pair {
 	b := begin(t)
 	p := &pair{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 2)), now: b.now, drawn: b.drawn, a: b.a.clone(), b: b.b.clone(),
-		schema: b.schema, hashing: b.hashing, cover: newCoverage(), ofB: newCoverage(), origin: make(map[origin]int), progress: func() {},
+		schema: b.schema, hashing: b.hashing, fields: planted.fields, cover: newCoverage(), ofB: newCoverage(), origin: make(map[origin]int), progress: func() {},
 	}
 	n := pairs.Add(1)
 	for into, from := range map[**world]string{&p.alone: "alone", &p.shared: "shared"} {
@@ -306,7 +308,9 @@ func (p *pair) ask() *difference {
 		_, d := p.both(&again, "a retry")
 		return d
 	}
-	op := p.generator(p.a, p.b, someone, p.cover, nil).operation()
+	g := p.generator(p.a, p.b, someone, p.cover, nil)
+	g.fields = p.fields
+	op := g.operation()
 	if _, errs := gqlparser.LoadQuery(p.schema, op.text); errs != nil {
 		p.t.Fatalf("seed %d, request %d: the operation that was made up is not valid: %v\n%s", p.seed, p.asked, errs, op.text)
 	}

@@ -63,8 +63,8 @@ func TestDocumentedOperationsAreValid(t *testing.T) {
 // inHand are fields with an entity that is known without a statement, and asked those
 // with something else that takes one: of the same name, the same one.
 var (
-	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.tenant": true, "AuditEvent.entityId": true}
-	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats"}
+	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.tenant": true, "Membership.tenant": true, "AuditEvent.entityId": true}
+	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships"}
 )
 
 // loads adds the statements that a selection takes, each as a loader and its level:
@@ -122,6 +122,7 @@ func TestDocumentedQueriesTakeOneStatementPerLoaderAndLevel(t *testing.T) {
 	c.Must(t, `{ categories(first: 1) { nodes { id } } }`, nil, &made)
 	c.Must(t, `mutation($category: ID) { createProduct(input: {sku: "LAMP", name: "Desk lamp", price: {amount: "9.00", currencyCode: EUR}, stock: 1, categoryId: $category}) { product { id } } }`,
 		map[string]any{"category": made.Categories.Nodes[0].ID}, &made)
+	invite(t, c, "invited@tests.example", "VIEWER")
 	variables := map[string]any{"id": made.CreateProduct.Product.ID}
 	claimed := map[string]int{"CustomersWithOrders": 5} // what the text around it says
 	for file, operations := range documented(t) {

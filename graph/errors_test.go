@@ -78,6 +78,8 @@ func meetings() map[string]meeting {
 	noProduct := never(func() string { return id.NewProduct().String() })
 	noCategory := never(func() string { return id.NewCategory().String() })
 	noCustomer := never(func() string { return id.NewCustomer().String() })
+	invitation := of(func(r *resident) string { return r.Invitation })
+	noInvitation := never(func() string { return id.NewInvitation().String() })
 	noOrder := never(func() string { return id.NewOrder().String() })
 	withID := func(input string) string { return `mutation($id: ID!) { ` + input + ` {` + userErrors + `} }` }
 	withText := func(input string) string { return `mutation($id: String!) { ` + input + ` {` + userErrors + `} }` }
@@ -89,10 +91,26 @@ func meetings() map[string]meeting {
 	const register = `registerTenant(input: {tenantName: "New", slug: $slug, email: $email, password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`
 	const newProduct = `name: "New", price: {amount: "1.00", currencyCode: EUR}`
 	return map[string]meeting{
-		"signIn BAD_CREDENTIALS":         {`mutation { signIn(input: {email: "nobody@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
-		"signIn NOT_FOUND":               {sign("", `tenant: "no-such-tenant", `), named},
-		"signIn TENANT_REQUIRED":         {sign("", ""), named},
-		"signIn TENANT_SUSPENDED":        {sign("$slug: String, ", "tenant: $slug, "), signedIn},
+		"signIn BAD_CREDENTIALS":           {`mutation { signIn(input: {email: "nobody@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"signIn NOT_FOUND":                 {sign("", `tenant: "no-such-tenant", `), named},
+		"signIn TENANT_REQUIRED":           {sign("", ""), named},
+		"signIn TENANT_SUSPENDED":          {sign("$slug: String, ", "tenant: $slug, "), signedIn},
+		"switchTenant BAD_CREDENTIALS":     {`mutation { switchTenant(input: {tenant: "any", ticket: "none"}) {` + userErrors + `} }`, nothing},
+		"switchTenant NOT_FOUND":           {`mutation { switchTenant(input: {tenant: "no-such-tenant"}) {` + userErrors + `} }`, nothing},
+		"switchTenant TENANT_SUSPENDED":    {withText(`switchTenant(input: {tenant: $id})`), of(func(r *resident) string { return r.Slug })},
+		"inviteMember INVALID":             {`mutation { inviteMember(input: {email: "none", role: VIEWER}) {` + userErrors + `} }`, nothing},
+		"inviteMember TAKEN":               {withText(`inviteMember(input: {email: $id, role: VIEWER})`), of(func(r *resident) string { return r.Person })},
+		"inviteMember LIMIT_REACHED":       {`mutation { inviteMember(input: {email: "one-more@tests.example", role: VIEWER}) {` + userErrors + `} }`, nothing},
+		"resendInvitation NOT_FOUND":       {withID(`resendInvitation(input: {id: $id})`), noInvitation},
+		"resendInvitation WRONG_STATUS":    {withID(`resendInvitation(input: {id: $id})`), invitation},
+		"resendInvitation LIMIT_REACHED":   {withID(`resendInvitation(input: {id: $id})`), invitation},
+		"revokeInvitation NOT_FOUND":       {withID(`revokeInvitation(input: {id: $id})`), noInvitation},
+		"revokeInvitation WRONG_STATUS":    {withID(`revokeInvitation(input: {id: $id})`), invitation},
+		"acceptInvitation BAD_CREDENTIALS": {`mutation { acceptInvitation(input: {token: "none"}) {` + userErrors + `} }`, nothing},
+		"acceptInvitation INVALID":         {withText(`acceptInvitation(input: {token: $id, password: "short", displayName: "New"})`), of(func(r *resident) string { return r.Refresh })},
+		"acceptInvitation TAKEN":           {withText(`acceptInvitation(input: {token: $id})`), of(func(r *resident) string { return r.Refresh })},
+		"acceptInvitation TENANT_SUSPENDED": {withText(`acceptInvitation(input: {token: $id, password: "a password of somebody", displayName: "New"})`),
+			of(func(r *resident) string { return r.Refresh })},
 		"refreshSession BAD_CREDENTIALS": {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
 		"refreshSession TENANT_SUSPENDED": {`mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {` + userErrors + `} }`,
 			func(r *resident) map[string]any { return map[string]any{"token": r.Refresh} }},
@@ -188,11 +206,32 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 			r, super := newResident(t, api), pgtest.Superuser(t)
 			c := r.Client
 			switch what {
-			case "signIn TENANT_REQUIRED":
+			case "signIn TENANT_REQUIRED", "switchTenant TENANT_SUSPENDED":
 				other := api.NewTenant(t)
 				exec(t, super, `insert into control.memberships (tenant_id, id, user_id, role) select $1, $2, user_id, 'VIEWER' from control.memberships where tenant_id = $3 and role = 'OWNER'`,
 					other.Tenant.ID, id.New(), r.Tenant.ID)
-			case "signIn TENANT_SUSPENDED", "refreshSession TENANT_SUSPENDED":
+				if what == "switchTenant TENANT_SUSPENDED" {
+					r.Slug = other.Tenant.Slug
+					if _, err := api.Registry.Suspend(t.Context(), r.Slug); err != nil {
+						t.Fatal(err)
+					}
+				}
+			case "inviteMember LIMIT_REACHED":
+				exec(t, super, `insert into control.invitations (tenant_id, id, email, role, invited_by, expires_at)
+					select $1, gen_random_uuid(), n || '@tests.example', 'VIEWER', gen_random_uuid(), now() + interval '1 day' from generate_series(4, 100) as n`, r.Tenant.ID)
+			case "resendInvitation LIMIT_REACHED":
+				exec(t, super, `update control.invitations set sent_at = now() where tenant_id = $1`, r.Tenant.ID)
+			case "resendInvitation WRONG_STATUS", "revokeInvitation WRONG_STATUS":
+				exec(t, super, `update control.invitations set revoked_at = now() where tenant_id = $1`, r.Tenant.ID)
+			case "acceptInvitation TAKEN":
+				exec(t, super, `update control.invitations set email = $2 where tenant_id = $1 and id = $3`, r.Tenant.ID, r.Email, invitationID(t, r.Invitation))
+				fallthrough
+			case "acceptInvitation INVALID":
+				r.Refresh = api.Ring.Token("invitation", invitationID(t, r.Invitation))
+			case "signIn TENANT_SUSPENDED", "refreshSession TENANT_SUSPENDED", "acceptInvitation TENANT_SUSPENDED":
+				if what == "acceptInvitation TENANT_SUSPENDED" {
+					r.Refresh = api.Ring.Token("invitation", invitationID(t, r.Invitation))
+				}
 				if _, err := api.Registry.Suspend(t.Context(), r.Slug); err != nil {
 					t.Fatal(err)
 				}
@@ -275,6 +314,10 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 	}{
 		"signIn": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
 			`mutation($slug: String!, $email: String!, $password: String!) { signIn(input: {tenant: $slug, email: $email, password: $password}) { session { accessToken }` + userErrors + `} }`},
+		"switchTenant": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
+			`mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken }` + userErrors + `} }`},
+		"acceptInvitation": {`select from control.invitations where tenant_id = $1 for update`, false,
+			`mutation($token: String!, $password: String!) { acceptInvitation(input: {token: $token, password: $password, displayName: "New"}) { session { accessToken }` + userErrors + `} }`},
 		"refreshSession": {`select from control.sessions where tenant_id = $1 for update`, false,
 			`mutation($refresh: String!) { refreshSession(input: {refreshToken: $refresh}) { session { accessToken }` + userErrors + `} }`},
 		"signOut": {`select from control.sessions where tenant_id = $1 for update`, false,
@@ -302,7 +345,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 				t.Fatal(err)
 			}
 			exec(t, super, m.hold, r.Tenant.ID)
-			values := map[string]any{"slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			values := map[string]any{"slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
 			for name := range values {
 				if !strings.Contains(m.mutation, "$"+name+":") {
 					delete(values, name)

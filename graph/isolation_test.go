@@ -72,6 +72,7 @@ func takesTenant(method reflect.Type) string {
 type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
 	Colleague, Benched                                    string // memberships, the second of which is suspended
+	Invitation, Person                                    string // Person is the address of an account
 	Session                                               string
 	Spare, Sold                                           string // a product besides, and one that stands in orders
 	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
@@ -91,6 +92,8 @@ const inventory = `{
 	viewer { user { id } tenant { id } }
 	members: members(first: 1) { edges { cursor node { id } } }
 	membersLast: members(last: 1) { edges { cursor } }
+	invitations: invitations(first: 1) { edges { cursor node { id } } }
+	invitationsLast: invitations(last: 1) { edges { cursor } }
 	customers: customers(first: 1) { edges { cursor } }
 	customersLast: customers(last: 1) { edges { cursor } }
 	orders: orders(first: 1) { edges { cursor node { items { id } } } }
@@ -114,7 +117,11 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 	colleague, benched := r.Member(t, auth.RoleMember), r.Member(t, auth.RoleMember)
 	r.Colleague, r.Benched = colleague.Membership(t).String(), benched.Membership(t).String()
 	r.Must(t, `mutation($id: ID!) { suspendMember(input: {id: $id}) { member { id } } }`, map[string]any{"id": r.Benched}, nil)
-	r.TenantID, r.Slug = r.Tenant.ID.String(), r.Tenant.Slug
+	r.TenantID, r.Slug, r.Person = r.Tenant.ID.String(), r.Tenant.Slug, r.Email
+	for i := range 3 {
+		invite(t, r.Client, fmt.Sprintf("invited-%d-%s@tests.example", i, r.mark), "MEMBER")
+	}
+	exec(t, pgtest.Superuser(t), `update control.invitations set sent_at = now() - interval '1 hour' where tenant_id = $1`, r.Tenant.ID)
 	r.Parent = addCategory(t, r.Client, "Parent "+r.mark, "")
 	r.Category = addCategory(t, r.Client, "Category "+r.mark, r.Parent)
 	r.Name, r.SKU = "Spare "+r.mark, r.mark+"-0"
@@ -149,6 +156,9 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 			if list == "members" {
 				r.things.Membership = edges.Edges[0].Node.ID
 			}
+			if list == "invitations" {
+				r.Invitation = edges.Edges[0].Node.ID
+			}
 			if list == "accessLog" {
 				r.Session = edges.Edges[0].Node.EntityID
 			}
@@ -177,6 +187,7 @@ func nowhere(t testing.TB, b things) things {
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
 		User: id.NewUser().String(), Session: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
+		Invitation: id.NewInvitation().String(), Person: slug[len(slug)-10:] + "-nobody@tests.example",
 		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
 		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
@@ -316,6 +327,25 @@ func operations() []operation {
 			variables: func(own *resident, x things) map[string]any {
 				return map[string]any{"slug": x.Slug, "email": own.Email}
 			}, hit: says(`"userErrors":[]`)},
+		{name: "switchTenant", document: `mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken } membership { role tenant { slug } }` + userErrors + `} }`,
+			variables: naming("slug", func(x things) any { return x.Slug }), hit: says(`"userErrors":[]`)},
+		{name: "invitations after", document: `query($cursor: String) { invitations(first: 5, after: $cursor) { nodes { id email role status invitedBy { email } createdAt sentAt expiresAt } edges { cursor } totalCount } }`,
+			variables: cursorOf("invitations"), hit: ownMark, free: true},
+		{name: "invitations before", document: `query($cursor: String) { invitations(last: 5, before: $cursor) { nodes { email } totalCount } }`,
+			variables: cursorOf("invitationsLast"), hit: ownMark, free: true},
+		{name: "inviteMember of an address", document: `mutation($email: String!) { inviteMember(input: {email: $email, role: VIEWER}) { invitation { role status }` + userErrors + `} }`,
+			variables: naming("email", func(x things) any { return x.Person }), hit: says(`"TAKEN"`)},
+		{name: "inviteMember of somebody new", document: `mutation($email: String!) { inviteMember(input: {email: $email, role: OWNER}) { invitation { role status }` + userErrors + `} }`,
+			variables: func(own *resident, _ things) map[string]any {
+				own.changes++
+				return map[string]any{"email": fmt.Sprintf("new-%d-%s", own.changes, own.CustomerEmail)}
+			}, hit: says(`"userErrors":[]`), free: true},
+		{name: "resendInvitation", document: `mutation($id: ID!) { resendInvitation(input: {id: $id}) { invitation { email status }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Invitation }), hit: ownMark},
+		{name: "revokeInvitation", document: `mutation($id: ID!) { revokeInvitation(input: {id: $id}) { invitation { email status }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Invitation }), hit: says(`"REVOKED"`)},
+		{name: "acceptInvitation", document: `mutation { acceptInvitation(input: {token: "none"}) { session { accessToken } membership { role }` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"BAD_CREDENTIALS"`), free: true},
 		{name: "refreshSession", document: `mutation($token: String!) { refreshSession(input: {refreshToken: $token}) { session { accessToken refreshToken }` + userErrors + `} }`,
 			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"userErrors":[]`)},
 		{name: "signOut", document: `mutation { signOut(input: {clientMutationId: "1"}) { clientMutationId` + userErrors + `} }`,
@@ -426,24 +456,28 @@ func operations() []operation {
 
 // text is every input that takes a String and names nothing that exists.
 var text = map[string]string{
-	"TextFilter.contains":             "a part of a name",
-	"AuditFilter.action":              "what is done, the same in every tenant",
-	"CreateProductInput.name":         "not unique",
-	"CreateProductInput.description":  "not unique",
-	"ProductUpsertInput.name":         "not unique",
-	"ProductUpsertInput.description":  "not unique",
-	"UpdateProductInput.name":         "not unique",
-	"UpdateProductInput.description":  "not unique",
-	"UpdateCategoryInput.name":        "as CreateCategoryInput.name",
-	"CreateCustomerInput.name":        "not unique",
-	"UpdateCustomerInput.name":        "not unique",
-	"SignInInput.email":               "a person is no tenant's; the tests of auth compare unknown addresses",
-	"SignInInput.password":            "a secret",
-	"SignOutInput.clientMutationId":   "returned as it is",
-	"RegisterTenantInput.tenantName":  "not unique",
-	"RegisterTenantInput.email":       "as SignInInput.email",
-	"RegisterTenantInput.password":    "a secret",
-	"RegisterTenantInput.displayName": "not unique",
+	"TextFilter.contains":               "a part of a name",
+	"AuditFilter.action":                "what is done, the same in every tenant",
+	"CreateProductInput.name":           "not unique",
+	"CreateProductInput.description":    "not unique",
+	"ProductUpsertInput.name":           "not unique",
+	"ProductUpsertInput.description":    "not unique",
+	"UpdateProductInput.name":           "not unique",
+	"UpdateProductInput.description":    "not unique",
+	"UpdateCategoryInput.name":          "as CreateCategoryInput.name",
+	"CreateCustomerInput.name":          "not unique",
+	"UpdateCustomerInput.name":          "not unique",
+	"SignInInput.email":                 "a person is no tenant's; the tests of auth compare unknown addresses",
+	"SignInInput.password":              "a secret",
+	"SwitchTenantInput.ticket":          "a secret",
+	"AcceptInvitationInput.token":       "a secret: who holds it was invited",
+	"AcceptInvitationInput.password":    "a secret",
+	"AcceptInvitationInput.displayName": "not unique",
+	"SignOutInput.clientMutationId":     "returned as it is",
+	"RegisterTenantInput.tenantName":    "not unique",
+	"RegisterTenantInput.email":         "as SignInInput.email",
+	"RegisterTenantInput.password":      "a secret",
+	"RegisterTenantInput.displayName":   "not unique",
 }
 
 // uncovered lists what of a schema no operation uses: root fields, and arguments

@@ -49,9 +49,12 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 type (
 	queryResolver                     struct{ *Resolver }
 	mutationResolver                  struct{ *Resolver }
+	viewerResolver                    struct{ *Resolver }
 	tenantResolver                    struct{ *Resolver }
 	memberResolver                    struct{ *Resolver }
 	memberConnectionResolver          struct{ *Resolver }
+	invitationResolver                struct{ *Resolver }
+	invitationConnectionResolver      struct{ *Resolver }
 	productResolver                   struct{ *Resolver }
 	productConnectionResolver         struct{ *Resolver }
 	categoryResolver                  struct{ *Resolver }
@@ -75,6 +78,9 @@ func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }
 // Mutation resolves the mutations.
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
 
+// Viewer resolves fields of Viewer.
+func (r *Resolver) Viewer() generated.ViewerResolver { return &viewerResolver{r} }
+
 // Tenant resolves fields of Tenant.
 func (r *Resolver) Tenant() generated.TenantResolver { return &tenantResolver{r} }
 
@@ -84,6 +90,14 @@ func (r *Resolver) Member() generated.MemberResolver { return &memberResolver{r}
 // MemberConnection resolves fields of MemberConnection.
 func (r *Resolver) MemberConnection() generated.MemberConnectionResolver {
 	return &memberConnectionResolver{r}
+}
+
+// Invitation resolves fields of Invitation.
+func (r *Resolver) Invitation() generated.InvitationResolver { return &invitationResolver{r} }
+
+// InvitationConnection resolves fields of InvitationConnection.
+func (r *Resolver) InvitationConnection() generated.InvitationConnectionResolver {
+	return &invitationConnectionResolver{r}
 }
 
 // Product resolves fields of Product.

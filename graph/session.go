@@ -13,13 +13,28 @@ func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput)
 	if given := in.Tenant.Value(); given != nil {
 		slug = *given
 	}
-	session, memberships, err := r.Auth.SignIn(ctx, slug, in.Email, in.Password)
+	entry, err := r.Auth.Enter(ctx, slug, in.Email, in.Password)
 	shown, err := userErrors(ctx, err)
-	return &generated.SignInPayload{
-		Session:     session,
-		Memberships: apply(memberships, func(m auth.Membership) *auth.Membership { return &m }),
-		UserErrors:  shown,
-	}, err
+	payload := &generated.SignInPayload{Session: entry.Session, Memberships: pointers(entry.Memberships), UserErrors: shown}
+	if entry.Ticket != "" {
+		payload.Ticket = &entry.Ticket
+	}
+	return payload, err
+}
+
+func (r *mutationResolver) SwitchTenant(ctx context.Context, in generated.SwitchTenantInput) (*generated.SwitchTenantPayload, error) {
+	session, membership, err := r.Auth.SwitchTenant(ctx, in.Tenant, in.Ticket.Value())
+	shown, err := userErrors(ctx, err)
+	return &generated.SwitchTenantPayload{Session: session, Membership: membership, UserErrors: shown}, err
+}
+
+func (r *viewerResolver) Memberships(ctx context.Context, p *auth.Principal) ([]*auth.Membership, error) {
+	memberships, err := r.Auth.Memberships(ctx, p.User.ID)
+	return pointers(memberships), err
+}
+
+func pointers(memberships []auth.Membership) []*auth.Membership {
+	return apply(memberships, func(m auth.Membership) *auth.Membership { return &m })
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, in generated.RefreshSessionInput) (*generated.RefreshSessionPayload, error) {

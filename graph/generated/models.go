@@ -23,6 +23,26 @@ import (
 type Node interface {
 }
 
+// An invitation to be accepted.
+type AcceptInvitationInput struct {
+	// What stands behind the `#` of the link in the mail.
+	Token string `json:"token"`
+	// The password of the account that has the invited address. Where none has, one is made, with this password of 15 characters or more. May be left out by who is signed in as that account.
+	Password graphql.Omittable[*string] `json:"password,omitempty"`
+	// The name that others see of an account to be made, 1 to 100 characters. Of an account that is there it stays.
+	DisplayName graphql.Omittable[*string] `json:"displayName,omitempty"`
+}
+
+// A session in the tenant, or the reasons why there is none.
+type AcceptInvitationPayload struct {
+	// The session, null where none began. It ends no later than that in which the caller asks without a password.
+	Session *auth.Session `json:"session,omitempty"`
+	// The tenant that was joined, with the person's role there.
+	Membership *auth.Membership `json:"membership,omitempty"`
+	// Why nobody joined.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // A page of who came in and who was let in.
 type AccessEventConnection struct {
 	// The entries of the page with their cursors.
@@ -311,6 +331,42 @@ type DeleteProductPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A page of invitations.
+type InvitationConnection struct {
+	// The invitations of the page with their cursors.
+	Edges []*InvitationEdge `json:"edges"`
+	// The invitations of the page.
+	Nodes []*accountsql.Invitation `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many invitations there are in all, whatever became of them. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+}
+
+// An invitation in a page.
+type InvitationEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The invitation.
+	Node *accountsql.Invitation `json:"node"`
+}
+
+// Somebody to be asked to join the tenant.
+type InviteMemberInput struct {
+	// The e-mail address.
+	Email string `json:"email"`
+	// What the person may do once they have joined: nothing that the caller may not.
+	Role auth.Role `json:"role"`
+}
+
+// The invitation that was sent, or the reasons why none was.
+type InviteMemberPayload struct {
+	// The invitation.
+	Invitation *accountsql.Invitation `json:"invitation,omitempty"`
+	// Why none was sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // A page of members.
 type MemberConnection struct {
 	// The members of the page with their cursors.
@@ -547,9 +603,37 @@ type RemoveMemberPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// An invitation to be sent again.
+type ResendInvitationInput struct {
+	// Which invitation, `inv_…`.
+	ID id.Invitation `json:"id"`
+}
+
+// The invitation that was sent again, or the reasons why not.
+type ResendInvitationPayload struct {
+	// The invitation as it is now.
+	Invitation *accountsql.Invitation `json:"invitation,omitempty"`
+	// Why it was not sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// An invitation to be taken back.
+type RevokeInvitationInput struct {
+	// Which invitation, `inv_…`.
+	ID id.Invitation `json:"id"`
+}
+
+// The invitation that was taken back, or the reasons why not.
+type RevokeInvitationPayload struct {
+	// The invitation as it is now.
+	Invitation *accountsql.Invitation `json:"invitation,omitempty"`
+	// Why it was not taken back.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // Whose session is to begin, and where.
 type SignInInput struct {
-	// The slug of the tenant. May be left out by who is a member of only one.
+	// The slug of the tenant. May be left out by who is a member of only one; who is a member of several gets a `ticket` to choose by.
 	Tenant graphql.Omittable[*string] `json:"tenant,omitempty"`
 	// The e-mail address of the account.
 	Email string `json:"email"`
@@ -563,6 +647,8 @@ type SignInPayload struct {
 	Session *auth.Session `json:"session,omitempty"`
 	// The tenants that the person may enter. Empty where the password was wrong.
 	Memberships []*auth.Membership `json:"memberships"`
+	// Begins a session in one of the memberships by `switchTenant`, once and within two minutes. Null unless the password was right, the person has several, and none was named.
+	Ticket *string `json:"ticket,omitempty"`
 	// Why no session began.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
@@ -592,6 +678,24 @@ type SuspendMemberPayload struct {
 	// The member as it is now.
 	Member *accountsql.Membership `json:"member,omitempty"`
 	// Why nobody was suspended.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A tenant that a session is to begin in.
+type SwitchTenantInput struct {
+	// The slug of the tenant.
+	Tenant string `json:"tenant"`
+	// The ticket that `signIn` gave. Without it: a tenant of the caller, who is signed in.
+	Ticket graphql.Omittable[*string] `json:"ticket,omitempty"`
+}
+
+// A session in the other tenant, or the reason why there is none.
+type SwitchTenantPayload struct {
+	// The session, null where none began. It ends no later than the one that the caller is in.
+	Session *auth.Session `json:"session,omitempty"`
+	// The tenant of the session, with the person's role there.
+	Membership *auth.Membership `json:"membership,omitempty"`
+	// Why no session began.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 

@@ -69,62 +69,71 @@ type Membership struct {
 	Role   Role
 }
 
-// SignIn checks a password and begins a session in the tenant of that slug. An
+// SignIn is Enter, for who names a tenant or has only one.
+//
+// Errors: as Enter.
+func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Session, []Membership, error) {
+	in, err := s.Enter(ctx, slug, email, password)
+	return in.Session, in.Memberships, err
+}
+
+// Enter checks a password and begins a session in the tenant of that slug. An
 // empty slug stands for the tenant of the host name, and without one for the person's
-// only tenant. The memberships are returned once the password was right, also when no
-// session could begin.
+// only tenant; who has several gets a ticket to choose by. The memberships are returned
+// once the password was right, also when no session could begin.
 //
 // Errors, each naming its field: fault.BadCredential, the same after the same work
 // for an unknown address and a wrong password; fault.NotFound for a tenant that is
 // unknown or not the person's; fault.TenantNeeded; fault.TenantSuspended. Without a
 // field: fault.TenantMismatch.
-func (s *Service) SignIn(ctx context.Context, slug, email, password string) (*Session, []Membership, error) {
+func (s *Service) Enter(ctx context.Context, slug, email, password string) (Entry, error) {
 	slug, err := chosen(ctx, slug)
 	if err != nil {
-		return nil, nil, err
+		return Entry{}, err
 	}
 	account, err := s.checkPassword(ctx, email, password)
 	if err != nil {
-		return nil, nil, err
+		return Entry{}, err
 	}
 	rows, err := s.db.Control().ListMembershipsOfUser(ctx, controlsql.ListMembershipsOfUserParams{UserID: account.User.ID})
 	if err != nil {
-		return nil, nil, err
+		return Entry{}, err
 	}
-	memberships := make([]Membership, len(rows))
-	for i, row := range rows {
-		memberships[i] = Membership{Tenant: control.FromRow(&row.Tenant), Role: Role(row.Membership.Role)}
-	}
-	at := slices.IndexFunc(memberships, func(m Membership) bool { return m.Tenant.Slug == slug })
+	in := Entry{Memberships: toMemberships(rows)}
+	at := slices.IndexFunc(in.Memberships, func(m Membership) bool { return m.Tenant.Slug == slug })
 	switch {
-	case slug == "" && len(memberships) == 1:
+	case slug == "" && len(rows) == 1:
 		at = 0
 	case slug == "":
-		return nil, memberships, fault.New(fault.TenantNeeded, "Say which tenant to sign in to: the memberships list them.").At("tenant")
+		if len(rows) > 1 {
+			if in.Ticket, err = s.newTicket(ctx, account.User.ID); err != nil {
+				return Entry{}, err
+			}
+		}
+		return in, fault.New(fault.TenantNeeded, "Say which tenant to sign in to: the memberships list them.").At("tenant")
 	case at < 0:
-		return nil, memberships, fault.New(fault.NotFound, "You are not a member of a tenant of that name. The memberships list those you are.").At("tenant")
+		return in, notAMember()
 	}
-	t := memberships[at].Tenant
+	t := in.Memberships[at].Tenant
 	if err := agrees(ctx, t.Slug, t.ID.String()); err != nil {
-		return nil, nil, err
+		return Entry{}, err
 	}
 	if err := control.Serving(t); err != nil {
-		return nil, memberships, fault.At(err, "tenant")
+		return in, fault.At(err, "tenant")
 	}
 	if rows[at].Tenant.DefaultsAt == nil { // registration was cut off before its last step
 		if err := s.registry.EnsureDefaults(ctx, t.ID, account.User.ID); err != nil {
-			return nil, nil, err
+			return Entry{}, err
 		}
 	}
-	var session *Session
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[at].Membership.Epoch)
+		in.Session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[at].Membership.Epoch)
 		return err
 	})
 	if err != nil {
-		return nil, memberships, err
+		in.Session = nil
 	}
-	return session, memberships, nil
+	return in, err
 }
 
 func (s *Service) checkPassword(ctx context.Context, email, password string) (*controlsql.GetUserForSignInRow, error) {
@@ -155,8 +164,13 @@ func (s *Service) checkPassword(ctx context.Context, email, password string) (*c
 // begin makes a session and its first tokens in the caller's transaction. epoch is
 // that of the membership, as it was when it was looked at.
 func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64) (*Session, error) {
+	return s.beginUntil(ctx, q, user, t, epoch, s.tokens.now().Add(sessionLifetime))
+}
+
+// beginUntil is begin for a session that has no full life of its own.
+func (s *Service) beginUntil(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64, until time.Time) (*Session, error) {
 	session := id.NewSession()
-	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: s.tokens.now().Add(sessionLifetime)})
+	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: until})
 	if err != nil {
 		return nil, err
 	}
@@ -409,14 +423,18 @@ func (s *Service) AddMember(ctx context.Context, t tenant.ID, email, password, d
 
 func createUser(ctx context.Context, q *controlsql.Queries, email, name, hash string) (id.User, error) {
 	user := id.NewUser()
+	return user, storeUser(ctx, q, user, email, name, hash)
+}
+
+func storeUser(ctx context.Context, q *controlsql.Queries, user id.User, email, name, hash string) error {
 	_, err := q.CreateUser(ctx, controlsql.CreateUserParams{ID: user, Email: email, DisplayName: name})
 	if postgres.Constraint(err) == "users_email_key" { // since the look before
-		return user, fault.New(fault.Conflict, "An account of this address was made a moment ago. Try again.").At("email")
+		return fault.New(fault.Conflict, "An account of this address was made a moment ago. Try again.").At("email")
 	}
 	if err != nil {
-		return user, err
+		return err
 	}
-	return user, q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: user, PasswordHash: hash})
+	return q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: user, PasswordHash: hash})
 }
 
 // cleanEmail takes in an address in lower case.

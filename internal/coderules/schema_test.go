@@ -17,6 +17,8 @@ import (
 var tenantsInInput = map[string]string{
 	"SignInInput.tenant":             "a slug, which only chooses among the memberships of the person whose password was right",
 	"RegisterTenantInput.slug":       "the address of a tenant that does not exist yet; one in use is refused",
+	"Mutation.switchTenant(input)":   "what the next line says",
+	"SwitchTenantInput.tenant":       "chooses among the memberships of a person who has shown who they are, for a session to come",
 	"RegisterTenantInput.tenantName": "the name of a tenant that does not exist yet",
 	"Mutation.registerTenant(input)": "what a tenant is to be made of that does not exist yet",
 }

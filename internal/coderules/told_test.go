@@ -20,6 +20,7 @@ var telling = map[string]string{
 	"RevokeSession":       "TellOfSession",
 	"SetMembership":       "TellOfUser",
 	"EndSessionsOfMember": "TellOfUser",
+	"AdmitMember":         "TellOfUser",
 	"CreateTenant":        "TellOfTenant",
 	"SetTenantStatus":     "TellOfTenant",
 

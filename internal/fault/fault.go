@@ -26,6 +26,7 @@ const (
 	WrongStatus   Code = "WRONG_STATUS"  // the status of the entity does not allow it
 	BadCredential Code = "BAD_CREDENTIALS"
 	LastOwner     Code = "LAST_OWNER"      // the tenant would have nobody left who may do everything
+	LimitReached  Code = "LIMIT_REACHED"   // as many as there may be, or as often: wait, or take some away
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
 )
 
@@ -53,7 +54,7 @@ const (
 // the codes of each mutation that can.
 func (c Code) IsUserError() bool {
 	switch c {
-	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, LastOwner, TenantNeeded, TenantSuspended:
+	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, LastOwner, LimitReached, TenantNeeded, TenantSuspended:
 		return true
 	}
 	return false

@@ -13,6 +13,7 @@ type (
 	session   struct{}
 	event     struct{}
 	access    struct{}
+	invited   struct{}
 )
 
 func (product) Prefix() string   { return "prod" }
@@ -25,6 +26,7 @@ func (member) Prefix() string    { return "mem" }
 func (session) Prefix() string   { return "sess" }
 func (event) Prefix() string     { return "evt" }
 func (access) Prefix() string    { return "acc" }
+func (invited) Prefix() string   { return "inv" }
 
 // Product is the id of a product, prod_….
 type Product struct{ Of[product] }
@@ -56,6 +58,9 @@ type Event struct{ Of[event] }
 // AccessEvent is the id of something that happened to who may enter a tenant, acc_….
 type AccessEvent struct{ Of[access] }
 
+// Invitation is the id of an invitation to a tenant, inv_….
+type Invitation struct{ Of[invited] }
+
 // NewProduct makes an id. It and its like below never return the same id twice.
 func NewProduct() Product { return Product{From[product](New())} }
 
@@ -85,6 +90,9 @@ func NewEvent() Event { return Event{From[event](New())} }
 
 // NewAccessEvent makes an id.
 func NewAccessEvent() AccessEvent { return AccessEvent{From[access](New())} }
+
+// NewInvitation makes an id.
+func NewInvitation() Invitation { return Invitation{From[invited](New())} }
 
 // MarshalGQL writes the public form.
 func (v Product) MarshalGQL(w io.Writer) { v.write(w) }
@@ -139,3 +147,9 @@ func (v AccessEvent) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *AccessEvent) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v Invitation) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Invitation) UnmarshalGQL(from any) error { return v.read(from) }

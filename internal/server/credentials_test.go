@@ -298,6 +298,12 @@ func documents(product, category string) map[string]string {
 		"reinstateMember":   `mutation { reinstateMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"removeMember":      `mutation { removeMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"registerTenant":    `mutation { registerTenant(input: {tenantName: "n", slug: "s", email: "a", password: "b", displayName: "d"}) { tenant { id } userErrors { code } } }`,
+		"invitations":       `{ invitations { nodes { id } } }`,
+		"inviteMember":      `mutation { inviteMember(input: {email: "new@tests.example", role: VIEWER}) { invitation { id } userErrors { code } } }`,
+		"resendInvitation":  `mutation { resendInvitation(input: {id: "` + id.NewInvitation().String() + `"}) { invitation { id } userErrors { code } } }`,
+		"revokeInvitation":  `mutation { revokeInvitation(input: {id: "` + id.NewInvitation().String() + `"}) { invitation { id } userErrors { code } } }`,
+		"acceptInvitation":  `mutation { acceptInvitation(input: {token: "t"}) { session { accessToken } userErrors { code } } }`,
+		"switchTenant":      `mutation { switchTenant(input: {tenant: "s", ticket: "t"}) { session { accessToken } userErrors { code } } }`,
 		"signOut":           `mutation { signOut { userErrors { code } } }`,
 		"signIn":            "", // public, and asked below
 		"refreshSession":    "",

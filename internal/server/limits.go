@@ -120,7 +120,7 @@ func standsAlone(op *graphql.OperationContext) *fault.Error {
 	}
 	for _, field := range fields {
 		switch field.Name {
-		case "signIn", "refreshSession", "signOut", "registerTenant":
+		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant":
 			if work > 1 {
 				return fault.New(fault.BadRequest, "%s must be the only field of its request. Send the others on their own.", field.Name)
 			}

@@ -24,6 +24,20 @@ type AccessEvent struct {
 	Data       json.RawMessage
 }
 
+type Invitation struct {
+	TenantID   tenant.ID
+	ID         id.Invitation
+	Email      string
+	Role       string
+	InvitedBy  id.User
+	CreatedAt  time.Time
+	SentAt     time.Time
+	ExpiresAt  time.Time
+	AcceptedAt *time.Time
+	AcceptedBy *id.User
+	RevokedAt  *time.Time
+}
+
 type Membership struct {
 	TenantID  tenant.ID
 	ID        id.Member

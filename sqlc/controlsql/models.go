@@ -21,6 +21,20 @@ type IdempotencyKey struct {
 	ExpiresAt   time.Time
 }
 
+type Invitation struct {
+	TenantID   tenant.ID
+	ID         id.Invitation
+	Email      string
+	Role       string
+	InvitedBy  id.User
+	CreatedAt  time.Time
+	SentAt     time.Time
+	ExpiresAt  time.Time
+	AcceptedAt *time.Time
+	AcceptedBy *id.User
+	RevokedAt  *time.Time
+}
+
 type Membership struct {
 	TenantID  tenant.ID
 	ID        id.Member

@@ -83,6 +83,18 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 		}
 		return "chr_" + strings.Repeat("A", 43), junk
 	},
+	"token": func(g *generator, _ string) (string, origin) {
+		if token, ok := pick(g.rng, g.me.texts["invitation"]); ok && g.chance(0.9) {
+			return token, own
+		}
+		return "cht_" + strings.Repeat("A", 64), junk
+	},
+	"ticket": func(g *generator, _ string) (string, origin) {
+		if ticket, ok := pick(g.rng, g.me.texts["ticket"]); ok && g.chance(0.9) {
+			return ticket, own
+		}
+		return "cht_" + strings.Repeat("A", 64), junk
+	},
 	"clientMutationId": func(g *generator, _ string) (string, origin) { return g.me.fresh("mine"), plain },
 }
 
@@ -99,7 +111,7 @@ var numbers = map[string]func(*generator) int{
 // tells: "parentId", and everything that is called "id".
 var nouns = map[string]string{
 	"parentId": "Category", "actorId": "User", "entityId": anything,
-	"PlaceDraftInput.id": "Order",
+	"PlaceDraftInput.id": "Order", "ResendInvitationInput.id": "Invitation", "RevokeInvitationInput.id": "Invitation",
 }
 
 const anything = "*"

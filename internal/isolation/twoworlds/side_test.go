@@ -186,6 +186,12 @@ func (w *walk) entity(kind string, set []*selection, shown map[string]any) {
 			w.side.versions[id] = int(n)
 		}
 	}
+	// Of the mails that nobody sees, those to addresses that this side made up have come.
+	if email, _ := shown["email"].(string); kind == "Invitation" && strings.HasPrefix(email, "new-"+w.side.name+"-") {
+		for _, of := range uuids([]string{id}) {
+			w.side.texts["invitation"] = remember(w.side.texts["invitation"], ring().Token("invitation", of))
+		}
+	}
 	known := w.side.ids[kind]
 	for i, other := range known { // once, as the newest
 		if other == id {

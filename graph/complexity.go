@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/id"
 )
 
@@ -43,6 +44,7 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Mutation.ProductsUpsert = func(child int, rows []*generated.ProductUpsertInput, _ generated.ProductsUpsertErrorPolicy) int {
 		return min(1+len(rows)*child, maxCost)
 	}
+	c.Viewer.Sessions = func(child int) int { return 1 + auth.MaxSessions*child }
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Query.Invitations = connectionCost

@@ -64,7 +64,7 @@ func TestDocumentedOperationsAreValid(t *testing.T) {
 // with something else that takes one: of the same name, the same one.
 var (
 	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.tenant": true, "Membership.tenant": true, "AuditEvent.entityId": true}
-	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships"}
+	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships", "Viewer.sessions": "sessions"}
 )
 
 // loads adds the statements that a selection takes, each as a loader and its level:

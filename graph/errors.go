@@ -88,7 +88,11 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 			}
 			slog.Log(ctx, level, "request refused", "code", coded.Code, "cause", coded.Cause)
 		}
-		return &gqlerror.Error{Message: coded.Message, Path: shown.Path, Locations: shown.Locations, Extensions: map[string]any{"code": coded.Code}}
+		extensions := map[string]any{"code": coded.Code}
+		if coded.RetryAfter > 0 {
+			extensions["retryAfter"] = int(coded.RetryAfter.Seconds())
+		}
+		return &gqlerror.Error{Message: coded.Message, Path: shown.Path, Locations: shown.Locations, Extensions: extensions}
 	}
 	if ours, ok := errors.AsType[*gqlerror.Error](err); ok && ours.Unwrap() == nil {
 		// The parser's and the executor's own: what they say concerns the document.

@@ -114,8 +114,18 @@ func meetings() map[string]meeting {
 		"refreshSession BAD_CREDENTIALS": {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
 		"refreshSession TENANT_SUSPENDED": {`mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {` + userErrors + `} }`,
 			func(r *resident) map[string]any { return map[string]any{"token": r.Refresh} }},
-		"registerTenant INVALID": {`mutation { registerTenant(input: {tenantName: "New", slug: "Not a slug", email: "new@tests.example", password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`, nothing},
-		"registerTenant TAKEN":   {`mutation($slug: String!, $email: String!) { ` + register, signedIn},
+		"requestPasswordReset INVALID":       {`mutation { requestPasswordReset(input: {email: "none"}) {` + userErrors + `} }`, nothing},
+		"resetPassword INVALID":              {`mutation { resetPassword(input: {token: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
+		"resetPassword BAD_CREDENTIALS":      {`mutation { resetPassword(input: {token: "cht_", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
+		"changePassword INVALID":             {`mutation { changePassword(input: {currentPassword: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
+		"changePassword BAD_CREDENTIALS":     {`mutation { changePassword(input: {currentPassword: "wrong", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
+		"requestEmailChange INVALID":         {`mutation { requestEmailChange(input: {newEmail: "none"}) {` + userErrors + `} }`, nothing},
+		"requestEmailChange BAD_CREDENTIALS": {`mutation { requestEmailChange(input: {newEmail: "new@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"confirmEmailChange BAD_CREDENTIALS": {`mutation { confirmEmailChange(input: {token: "cht_"}) {` + userErrors + `} }`, nothing},
+		"endSession NOT_FOUND":               {withID(`endSession(input: {id: $id})`), never(func() string { return id.NewSession().String() })},
+		"reauthenticate BAD_CREDENTIALS":     {`mutation { reauthenticate(input: {password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"registerTenant INVALID":             {`mutation { registerTenant(input: {tenantName: "New", slug: "Not a slug", email: "new@tests.example", password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`, nothing},
+		"registerTenant TAKEN":               {`mutation($slug: String!, $email: String!) { ` + register, signedIn},
 		"registerTenant BAD_CREDENTIALS": {`mutation($slug: String!, $email: String!) { ` + register,
 			func(r *resident) map[string]any { return map[string]any{"email": r.Email, "slug": "x" + r.Slug[1:]} }},
 
@@ -307,12 +317,13 @@ func waitsFor(t *testing.T, holder *pgx.Conn) {
 func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
+	const lockOwner = `select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`
 	meanwhile := map[string]struct {
 		hold     string // what another transaction does; $1 is the tenant
 		finished bool   // and commits, as soon as somebody waits for it
 		mutation string
 	}{
-		"signIn": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
+		"signIn": {lockOwner, false,
 			`mutation($slug: String!, $email: String!, $password: String!) { signIn(input: {tenant: $slug, email: $email, password: $password}) { session { accessToken }` + userErrors + `} }`},
 		"switchTenant": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
 			`mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken }` + userErrors + `} }`},
@@ -322,6 +333,17 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 			`mutation($refresh: String!) { refreshSession(input: {refreshToken: $refresh}) { session { accessToken }` + userErrors + `} }`},
 		"signOut": {`select from control.sessions where tenant_id = $1 for update`, false,
 			`mutation { signOut { clientMutationId` + userErrors + `} }`},
+		"endSession": {`select from control.sessions where tenant_id = $1 for update`, false,
+			`mutation($session: ID!) { endSession(input: {id: $session}) { endedSessionId` + userErrors + `} }`},
+		"signOutEverywhere": {`select from control.sessions where tenant_id = $1 for update`, false,
+			`mutation { signOutEverywhere(input: {keepCurrent: true}) { endedSessions` + userErrors + `} }`},
+		"reauthenticate": {`select from control.sessions where tenant_id = $1 for update`, false,
+			`mutation($password: String!) { reauthenticate(input: {password: $password}) { confirmedUntil` + userErrors + `} }`},
+		"requestPasswordReset": {lockOwner, false, `mutation($email: String!) { requestPasswordReset(input: {email: $email}) {` + userErrors + `} }`},
+		"resetPassword":        {lockOwner, false, `mutation($reset: String!, $password: String!) { resetPassword(input: {token: $reset, newPassword: $password}) {` + userErrors + `} }`},
+		"changePassword":       {lockOwner, false, `mutation($password: String!) { changePassword(input: {currentPassword: $password, newPassword: $password}) {` + userErrors + `} }`},
+		"requestEmailChange":   {lockOwner, false, `mutation($new: String!) { requestEmailChange(input: {newEmail: $new}) {` + userErrors + `} }`},
+		"confirmEmailChange":   {lockOwner, false, `mutation($change: String!) { confirmEmailChange(input: {token: $change}) {` + userErrors + `} }`},
 		"registerTenant": {`insert into control.users (id, email, display_name) values (gen_random_uuid(), 'new-' || $1::uuid::text || '@tests.example', 'New')`, true,
 			`mutation($new: String!, $password: String!) { registerTenant(input: {tenantName: "New", slug: "new-by-two", email: $new, password: $password, displayName: "New"}) { tenant { id } session { accessToken }` + userErrors + `} }`},
 	}
@@ -345,7 +367,13 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 				t.Fatal(err)
 			}
 			exec(t, super, m.hold, r.Tenant.ID)
-			values := map[string]any{"slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			values := map[string]any{"session": r.Device, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			for name, purpose := range map[string]string{"reset": "password reset", "change": "email change"} {
+				link := id.New()
+				exec(t, pgtest.Superuser(t), `insert into control.mail_links (id, purpose, user_id, email, expires_at)
+					select $2, $3, user_id, $2::uuid::text || '@tests.example', now() + interval '1 hour' from control.memberships where tenant_id = $1 and role = 'OWNER'`, r.Tenant.ID, link, purpose)
+				values[name] = api.Ring.Token(purpose, link)
+			}
 			for name := range values {
 				if !strings.Contains(m.mutation, "$"+name+":") {
 					delete(values, name)

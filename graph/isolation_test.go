@@ -73,7 +73,7 @@ type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
 	Colleague, Benched                                    string // memberships, the second of which is suspended
 	Invitation, Person                                    string // Person is the address of an account
-	Session                                               string
+	Session, Device                                       string // Device is a session besides, of the owner
 	Spare, Sold                                           string // a product besides, and one that stands in orders
 	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
 	SKU, Name, Slug, Refresh, CustomerEmail               string
@@ -164,7 +164,8 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 			}
 		}
 	}
-	r.Refresh = signIn(t, api, r.Client).RefreshToken
+	besides := signIn(t, api, r.Client)
+	r.Refresh, r.Device = besides.RefreshToken, sessionID(t, besides)
 	return r
 }
 
@@ -179,6 +180,22 @@ func signIn(t testing.TB, api *apitest.API, c *apitest.Client) session {
 	return got.SignIn.Session
 }
 
+// sessionID is what a session is called.
+func sessionID(t testing.TB, s session) string {
+	t.Helper()
+	_, claims, _ := strings.Cut(s.AccessToken, ".")
+	claims, _, _ = strings.Cut(claims, ".")
+	text, err := base64.RawURLEncoding.DecodeString(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said struct{ SID string }
+	if err := json.Unmarshal(text, &said); err != nil {
+		t.Fatal(err)
+	}
+	return said.SID
+}
+
 // nowhere makes things that never were, of the same kinds and at the same
 // positions as those of b.
 func nowhere(t testing.TB, b things) things {
@@ -186,7 +203,7 @@ func nowhere(t testing.TB, b things) things {
 	slug := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
-		User: id.NewUser().String(), Session: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
+		User: id.NewUser().String(), Session: id.NewSession().String(), Device: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
 		Invitation: id.NewInvitation().String(), Person: slug[len(slug)-10:] + "-nobody@tests.example",
 		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
@@ -350,6 +367,24 @@ func operations() []operation {
 			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"userErrors":[]`)},
 		{name: "signOut", document: `mutation { signOut(input: {clientMutationId: "1"}) { clientMutationId` + userErrors + `} }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true, fresh: true},
+		{name: "viewer.sessions", document: `{ viewer { sessions { id current userAgent tenantName createdAt expiresAt } } }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Tenant.Name }, free: true},
+		{name: "endSession", document: `mutation($id: ID!) { endSession(input: {id: $id}) { endedSessionId` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.Device }), hit: func(own *resident) string { return own.Device }},
+		{name: "signOutEverywhere", document: `mutation { signOutEverywhere(input: {keepCurrent: true}) {` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
+		{name: "reauthenticate", document: `mutation { reauthenticate(input: {password: "` + apitest.Password + `"}) {` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
+		{name: "requestPasswordReset", document: `mutation($email: String!) { requestPasswordReset(input: {email: $email}) {` + userErrors + `} }`,
+			variables: naming("email", func(x things) any { return x.CustomerEmail }), hit: says(`"userErrors":[]`), free: true},
+		{name: "resetPassword", document: `mutation($token: String!) { resetPassword(input: {token: $token, newPassword: "a password, long enough"}) {` + userErrors + `} }`,
+			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"BAD_CREDENTIALS"`), free: true},
+		{name: "changePassword", document: `mutation { changePassword(input: {currentPassword: "` + apitest.Password + `", newPassword: "` + apitest.Password + `"}) {` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
+		{name: "requestEmailChange", document: `mutation($email: String!) { requestEmailChange(input: {newEmail: $email, password: "` + apitest.Password + `"}) {` + userErrors + `} }`,
+			variables: naming("email", func(x things) any { return x.CustomerEmail }), hit: says(`"userErrors":[]`), free: true},
+		{name: "confirmEmailChange", document: `mutation($token: String!) { confirmEmailChange(input: {token: $token}) {` + userErrors + `} }`,
+			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"BAD_CREDENTIALS"`), free: true},
 		{name: "registerTenant", document: `mutation($slug: String!) { registerTenant(input: {tenantName: "New", slug: $slug, email: "owner@elsewhere.example", password: "a password, long enough", displayName: "New"}) { tenant { slug }` + userErrors + `} }`,
 			variables: naming("slug", func(x things) any { return x.Slug }), hit: says(`"TAKEN"`), global: "a slug is part of public addresses, unique among all tenants"},
 
@@ -456,28 +491,33 @@ func operations() []operation {
 
 // text is every input that takes a String and names nothing that exists.
 var text = map[string]string{
-	"TextFilter.contains":               "a part of a name",
-	"AuditFilter.action":                "what is done, the same in every tenant",
-	"CreateProductInput.name":           "not unique",
-	"CreateProductInput.description":    "not unique",
-	"ProductUpsertInput.name":           "not unique",
-	"ProductUpsertInput.description":    "not unique",
-	"UpdateProductInput.name":           "not unique",
-	"UpdateProductInput.description":    "not unique",
-	"UpdateCategoryInput.name":          "as CreateCategoryInput.name",
-	"CreateCustomerInput.name":          "not unique",
-	"UpdateCustomerInput.name":          "not unique",
-	"SignInInput.email":                 "a person is no tenant's; the tests of auth compare unknown addresses",
-	"SignInInput.password":              "a secret",
-	"SwitchTenantInput.ticket":          "a secret",
-	"AcceptInvitationInput.token":       "a secret: who holds it was invited",
-	"AcceptInvitationInput.password":    "a secret",
-	"AcceptInvitationInput.displayName": "not unique",
-	"SignOutInput.clientMutationId":     "returned as it is",
-	"RegisterTenantInput.tenantName":    "not unique",
-	"RegisterTenantInput.email":         "as SignInInput.email",
-	"RegisterTenantInput.password":      "a secret",
-	"RegisterTenantInput.displayName":   "not unique",
+	"TextFilter.contains":                 "a part of a name",
+	"AuditFilter.action":                  "what is done, the same in every tenant",
+	"CreateProductInput.name":             "not unique",
+	"CreateProductInput.description":      "not unique",
+	"ProductUpsertInput.name":             "not unique",
+	"ProductUpsertInput.description":      "not unique",
+	"UpdateProductInput.name":             "not unique",
+	"UpdateProductInput.description":      "not unique",
+	"UpdateCategoryInput.name":            "as CreateCategoryInput.name",
+	"CreateCustomerInput.name":            "not unique",
+	"UpdateCustomerInput.name":            "not unique",
+	"SignInInput.email":                   "a person is no tenant's; the tests of auth compare unknown addresses",
+	"SignInInput.password":                "a secret",
+	"SwitchTenantInput.ticket":            "a secret",
+	"AcceptInvitationInput.token":         "a secret: who holds it was invited",
+	"AcceptInvitationInput.password":      "a secret",
+	"AcceptInvitationInput.displayName":   "not unique",
+	"SignOutInput.clientMutationId":       "returned as it is",
+	"RegisterTenantInput.tenantName":      "not unique",
+	"RegisterTenantInput.email":           "as SignInInput.email",
+	"RegisterTenantInput.password":        "a secret",
+	"RegisterTenantInput.displayName":     "not unique",
+	"ReauthenticateInput.password":        "a secret",
+	"ResetPasswordInput.newPassword":      "a secret",
+	"ChangePasswordInput.currentPassword": "a secret",
+	"ChangePasswordInput.newPassword":     "a secret",
+	"RequestEmailChangeInput.password":    "a secret",
 }
 
 // uncovered lists what of a schema no operation uses: root fields, and arguments

@@ -3,9 +3,12 @@ package graph
 import (
 	"context"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
 func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput) (*generated.SignInPayload, error) {
@@ -13,7 +16,14 @@ func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput)
 	if given := in.Tenant.Value(); given != nil {
 		slug = *given
 	}
+	keep, err := inCookie(ctx, in.KeepRefreshTokenInCookie)
+	if err != nil {
+		return nil, err
+	}
 	entry, err := r.Auth.Enter(ctx, slug, in.Email, in.Password)
+	if keep {
+		auth.KeepInCookie(ctx, entry.Session)
+	}
 	shown, err := userErrors(ctx, err)
 	payload := &generated.SignInPayload{Session: entry.Session, Memberships: pointers(entry.Memberships), UserErrors: shown}
 	if entry.Ticket != "" {
@@ -38,7 +48,11 @@ func pointers(memberships []auth.Membership) []*auth.Membership {
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, in generated.RefreshSessionInput) (*generated.RefreshSessionPayload, error) {
-	session, err := r.Auth.Refresh(ctx, in.RefreshToken)
+	refresh := r.Auth.RefreshFromCookie
+	if given := in.RefreshToken.Value(); given != nil {
+		refresh = func(ctx context.Context) (*auth.Session, error) { return r.Auth.Refresh(ctx, *given) }
+	}
+	session, err := refresh(ctx)
 	shown, err := userErrors(ctx, err)
 	return &generated.RefreshSessionPayload{Session: session, UserErrors: shown}, err
 }
@@ -48,7 +62,11 @@ func (r *mutationResolver) SignOut(ctx context.Context, in *generated.SignOutInp
 	if err != nil {
 		return nil, err
 	}
-	shown, err := userErrors(ctx, r.Auth.SignOut(ctx, p.Session))
+	err = r.Auth.SignOut(ctx, p.Session)
+	if err == nil {
+		auth.DropCookie(ctx)
+	}
+	shown, err := userErrors(ctx, err)
 	payload := &generated.SignOutPayload{UserErrors: shown}
 	if in != nil {
 		payload.ClientMutationID = in.ClientMutationID.Value()
@@ -57,12 +75,78 @@ func (r *mutationResolver) SignOut(ctx context.Context, in *generated.SignOutInp
 }
 
 func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.RegisterTenantInput) (*generated.RegisterTenantPayload, error) {
+	keep, err := inCookie(ctx, in.KeepRefreshTokenInCookie)
+	if err != nil {
+		return nil, err
+	}
 	t, session, err := r.Auth.Register(ctx, auth.Registration{
 		Tenant:      control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
 		Email:       in.Email,
 		Password:    in.Password,
 		DisplayName: in.DisplayName,
 	})
+	if keep {
+		auth.KeepInCookie(ctx, session)
+	}
 	shown, err := userErrors(ctx, err)
 	return &generated.RegisterTenantPayload{Tenant: t, Session: session, UserErrors: shown}, err
+}
+
+// inCookie tells whether a refresh token is to be kept in a cookie.
+//
+// Errors: fault.BadRequest where it is and cannot be.
+func inCookie(ctx context.Context, wanted graphql.Omittable[*bool]) (bool, error) {
+	if given := wanted.Value(); given == nil || !*given {
+		return false, nil
+	}
+	return true, auth.MayKeepCookie(ctx)
+}
+
+func (r *viewerResolver) Sessions(ctx context.Context, p *auth.Principal) ([]*controlsql.ListSessionsOfUserRow, error) {
+	return r.Auth.Sessions(ctx, p)
+}
+
+func (r *mutationResolver) EndSession(ctx context.Context, in generated.EndSessionInput) (*generated.EndSessionPayload, error) {
+	p, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	payload := &generated.EndSessionPayload{}
+	if err = r.Auth.EndSession(ctx, p, in.ID); err == nil {
+		payload.EndedSessionID = &in.ID
+	}
+	payload.UserErrors, err = userErrors(ctx, err)
+	return payload, err
+}
+
+func (r *mutationResolver) SignOutEverywhere(ctx context.Context, in *generated.SignOutEverywhereInput) (*generated.SignOutEverywherePayload, error) {
+	p, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keep := in != nil && in.KeepCurrent
+	ended, err := r.Auth.SignOutEverywhere(ctx, p, keep)
+	payload := &generated.SignOutEverywherePayload{}
+	if err == nil {
+		payload.EndedSessions = new(int32(ended)) //nolint:gosec // as many as a person has
+		if !keep {
+			auth.DropCookie(ctx)
+		}
+	}
+	payload.UserErrors, err = userErrors(ctx, err)
+	return payload, err
+}
+
+func (r *mutationResolver) Reauthenticate(ctx context.Context, in generated.ReauthenticateInput) (*generated.ReauthenticatePayload, error) {
+	p, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	until, err := r.Auth.Confirm(ctx, p, in.Password)
+	payload := &generated.ReauthenticatePayload{}
+	if err == nil {
+		payload.ConfirmedUntil = &until
+	}
+	payload.UserErrors, err = userErrors(ctx, err)
+	return payload, err
 }

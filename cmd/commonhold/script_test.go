@@ -81,7 +81,11 @@ func seedDemo(app, control string) error {
 	if err != nil {
 		return err
 	}
-	return demo.Seed(ctx, db, registry, auth.NewService(db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil))
+	ring, _, err := keyring.New()
+	if err != nil {
+		return err
+	}
+	return demo.Seed(ctx, db, registry, auth.NewService(db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring))
 }
 
 func scriptExits(ts *testscript.TestScript, _ bool, args []string) {

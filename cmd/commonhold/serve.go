@@ -28,6 +28,7 @@ type serveCmd struct {
 	PublicURL     string        `help:"Where clients reach this API; the issuer of its tokens." placeholder:"URL" env:"COMMONHOLD_PUBLIC_URL"`
 	BaseDomain    string        `help:"Domain below which each tenant has its host name: example.com makes it acme.example.com." placeholder:"DOMAIN" env:"COMMONHOLD_BASE_DOMAIN"`
 	Origin        []string      `help:"Origin of a browser application that may call, such as https://app.example.com. Repeatable." placeholder:"ORIGIN" env:"COMMONHOLD_ORIGINS"`
+	TrustedProxy  []string      `help:"Network of a proxy in front, such as 10.0.0.0/8, whose X-Forwarded-For is believed: where failed sign-ins come from. Repeatable." placeholder:"NETWORK" env:"COMMONHOLD_TRUSTED_PROXIES"`
 	MaxConns      int32         `help:"Connections in each pool; 0: four for every core." default:"0" env:"COMMONHOLD_MAX_CONNS"`
 	Introspection bool          `help:"Answer introspection, and suggest names in errors." env:"COMMONHOLD_INTROSPECTION"`
 	Trusted       string        `help:"Answer only the documents in this file, as the client preset of graphql-codegen writes it." name:"trusted-documents" type:"path" placeholder:"FILE" env:"COMMONHOLD_TRUSTED_DOCUMENTS"`
@@ -78,6 +79,9 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 	go keys.Keep(ctx)
 	people := auth.NewService(db, registry, tokens, passwords, ring)
 	if err := people.SetBaseDomain(s.BaseDomain); err != nil {
+		return err
+	}
+	if err := people.SetTrustedProxies(s.TrustedProxy); err != nil {
 		return err
 	}
 	stop, err := sendMail(ctx, db, ring, s.PublicURL, s.MailFrom, smtp.Deliver)

@@ -21,6 +21,7 @@ import (
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 	"github.com/commonhold/commonhold/sqlc/tenantsql"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -102,6 +103,16 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	ActiveSession struct {
+		CreatedAt  func(childComplexity int) int
+		Current    func(childComplexity int) int
+		ExpiresAt  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		LastUsedAt func(childComplexity int) int
+		TenantName func(childComplexity int) int
+		UserAgent  func(childComplexity int) int
+	}
+
 	AuditEvent struct {
 		Action     func(childComplexity int) int
 		Actor      func(childComplexity int) int
@@ -171,6 +182,26 @@ type ComplexityRoot struct {
 	}
 
 	ChangeOrderStatusUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	ChangePasswordPayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	ChangePasswordUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	ConfirmEmailChangePayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	ConfirmEmailChangeUserError struct {
 		Code    func(childComplexity int) int
 		Field   func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -285,6 +316,17 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	EndSessionPayload struct {
+		EndedSessionID func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
+	}
+
+	EndSessionUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	Invitation struct {
 		CreatedAt func(childComplexity int) int
 		Email     func(childComplexity int) int
@@ -350,32 +392,40 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AcceptInvitation  func(childComplexity int, input AcceptInvitationInput) int
-		ChangeMemberRole  func(childComplexity int, input ChangeMemberRoleInput) int
-		ChangeOrderStatus func(childComplexity int, input ChangeOrderStatusInput) int
-		CreateCategory    func(childComplexity int, input CreateCategoryInput) int
-		CreateCustomer    func(childComplexity int, input CreateCustomerInput) int
-		CreateOrder       func(childComplexity int, input CreateOrderInput) int
-		CreateProduct     func(childComplexity int, input CreateProductInput) int
-		DeleteCategory    func(childComplexity int, input DeleteCategoryInput) int
-		DeleteCustomer    func(childComplexity int, input DeleteCustomerInput) int
-		DeleteProduct     func(childComplexity int, input DeleteProductInput) int
-		InviteMember      func(childComplexity int, input InviteMemberInput) int
-		PlaceOrder        func(childComplexity int, input PlaceOrderInput) int
-		ProductsUpsert    func(childComplexity int, input []*ProductUpsertInput, onError ProductsUpsertErrorPolicy) int
-		RefreshSession    func(childComplexity int, input RefreshSessionInput) int
-		RegisterTenant    func(childComplexity int, input RegisterTenantInput) int
-		ReinstateMember   func(childComplexity int, input ReinstateMemberInput) int
-		RemoveMember      func(childComplexity int, input RemoveMemberInput) int
-		ResendInvitation  func(childComplexity int, input ResendInvitationInput) int
-		RevokeInvitation  func(childComplexity int, input RevokeInvitationInput) int
-		SignIn            func(childComplexity int, input SignInInput) int
-		SignOut           func(childComplexity int, input *SignOutInput) int
-		SuspendMember     func(childComplexity int, input SuspendMemberInput) int
-		SwitchTenant      func(childComplexity int, input SwitchTenantInput) int
-		UpdateCategory    func(childComplexity int, input UpdateCategoryInput) int
-		UpdateCustomer    func(childComplexity int, input UpdateCustomerInput) int
-		UpdateProduct     func(childComplexity int, input UpdateProductInput) int
+		AcceptInvitation     func(childComplexity int, input AcceptInvitationInput) int
+		ChangeMemberRole     func(childComplexity int, input ChangeMemberRoleInput) int
+		ChangeOrderStatus    func(childComplexity int, input ChangeOrderStatusInput) int
+		ChangePassword       func(childComplexity int, input ChangePasswordInput) int
+		ConfirmEmailChange   func(childComplexity int, input ConfirmEmailChangeInput) int
+		CreateCategory       func(childComplexity int, input CreateCategoryInput) int
+		CreateCustomer       func(childComplexity int, input CreateCustomerInput) int
+		CreateOrder          func(childComplexity int, input CreateOrderInput) int
+		CreateProduct        func(childComplexity int, input CreateProductInput) int
+		DeleteCategory       func(childComplexity int, input DeleteCategoryInput) int
+		DeleteCustomer       func(childComplexity int, input DeleteCustomerInput) int
+		DeleteProduct        func(childComplexity int, input DeleteProductInput) int
+		EndSession           func(childComplexity int, input EndSessionInput) int
+		InviteMember         func(childComplexity int, input InviteMemberInput) int
+		PlaceOrder           func(childComplexity int, input PlaceOrderInput) int
+		ProductsUpsert       func(childComplexity int, input []*ProductUpsertInput, onError ProductsUpsertErrorPolicy) int
+		Reauthenticate       func(childComplexity int, input ReauthenticateInput) int
+		RefreshSession       func(childComplexity int, input RefreshSessionInput) int
+		RegisterTenant       func(childComplexity int, input RegisterTenantInput) int
+		ReinstateMember      func(childComplexity int, input ReinstateMemberInput) int
+		RemoveMember         func(childComplexity int, input RemoveMemberInput) int
+		RequestEmailChange   func(childComplexity int, input RequestEmailChangeInput) int
+		RequestPasswordReset func(childComplexity int, input RequestPasswordResetInput) int
+		ResendInvitation     func(childComplexity int, input ResendInvitationInput) int
+		ResetPassword        func(childComplexity int, input ResetPasswordInput) int
+		RevokeInvitation     func(childComplexity int, input RevokeInvitationInput) int
+		SignIn               func(childComplexity int, input SignInInput) int
+		SignOut              func(childComplexity int, input *SignOutInput) int
+		SignOutEverywhere    func(childComplexity int, input *SignOutEverywhereInput) int
+		SuspendMember        func(childComplexity int, input SuspendMemberInput) int
+		SwitchTenant         func(childComplexity int, input SwitchTenantInput) int
+		UpdateCategory       func(childComplexity int, input UpdateCategoryInput) int
+		UpdateCustomer       func(childComplexity int, input UpdateCustomerInput) int
+		UpdateProduct        func(childComplexity int, input UpdateProductInput) int
 	}
 
 	Order struct {
@@ -487,6 +537,17 @@ type ComplexityRoot struct {
 		Viewer      func(childComplexity int) int
 	}
 
+	ReauthenticatePayload struct {
+		ConfirmedUntil func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
+	}
+
+	ReauthenticateUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	RefreshSessionPayload struct {
 		Session    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -532,12 +593,42 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	RequestEmailChangePayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	RequestEmailChangeUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	RequestPasswordResetPayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	RequestPasswordResetUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	ResendInvitationPayload struct {
 		Invitation func(childComplexity int) int
 		UserErrors func(childComplexity int) int
 	}
 
 	ResendInvitationUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	ResetPasswordPayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	ResetPasswordUserError struct {
 		Code    func(childComplexity int) int
 		Field   func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -555,9 +646,9 @@ type ComplexityRoot struct {
 	}
 
 	Session struct {
-		AccessToken  func(childComplexity int) int
-		ExpiresAt    func(childComplexity int) int
-		RefreshToken func(childComplexity int) int
+		AccessToken func(childComplexity int) int
+		ExpiresAt   func(childComplexity int) int
+		InBody      func(childComplexity int) int
 	}
 
 	SignInPayload struct {
@@ -568,6 +659,17 @@ type ComplexityRoot struct {
 	}
 
 	SignInUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	SignOutEverywherePayload struct {
+		EndedSessions func(childComplexity int) int
+		UserErrors    func(childComplexity int) int
+	}
+
+	SignOutEverywhereUserError struct {
 		Code    func(childComplexity int) int
 		Field   func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -667,6 +769,7 @@ type ComplexityRoot struct {
 		Memberships func(childComplexity int) int
 		Permissions func(childComplexity int) int
 		Role        func(childComplexity int) int
+		Sessions    func(childComplexity int) int
 		Tenant      func(childComplexity int) int
 		User        func(childComplexity int) int
 	}
@@ -737,6 +840,14 @@ type MutationResolver interface {
 	SwitchTenant(ctx context.Context, input SwitchTenantInput) (*SwitchTenantPayload, error)
 	RefreshSession(ctx context.Context, input RefreshSessionInput) (*RefreshSessionPayload, error)
 	SignOut(ctx context.Context, input *SignOutInput) (*SignOutPayload, error)
+	EndSession(ctx context.Context, input EndSessionInput) (*EndSessionPayload, error)
+	SignOutEverywhere(ctx context.Context, input *SignOutEverywhereInput) (*SignOutEverywherePayload, error)
+	Reauthenticate(ctx context.Context, input ReauthenticateInput) (*ReauthenticatePayload, error)
+	RequestPasswordReset(ctx context.Context, input RequestPasswordResetInput) (*RequestPasswordResetPayload, error)
+	ResetPassword(ctx context.Context, input ResetPasswordInput) (*ResetPasswordPayload, error)
+	ChangePassword(ctx context.Context, input ChangePasswordInput) (*ChangePasswordPayload, error)
+	RequestEmailChange(ctx context.Context, input RequestEmailChangeInput) (*RequestEmailChangePayload, error)
+	ConfirmEmailChange(ctx context.Context, input ConfirmEmailChangeInput) (*ConfirmEmailChangePayload, error)
 	RegisterTenant(ctx context.Context, input RegisterTenantInput) (*RegisterTenantPayload, error)
 	ChangeMemberRole(ctx context.Context, input ChangeMemberRoleInput) (*ChangeMemberRolePayload, error)
 	SuspendMember(ctx context.Context, input SuspendMemberInput) (*SuspendMemberPayload, error)
@@ -811,6 +922,7 @@ type TenantResolver interface {
 }
 type ViewerResolver interface {
 	Memberships(ctx context.Context, obj *auth.Principal) ([]*auth.Membership, error)
+	Sessions(ctx context.Context, obj *auth.Principal) ([]*controlsql.ListSessionsOfUserRow, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -949,6 +1061,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AccessEventEdge.Node(childComplexity), true
+
+	case "ActiveSession.createdAt":
+		if e.ComplexityRoot.ActiveSession.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.CreatedAt(childComplexity), true
+	case "ActiveSession.current":
+		if e.ComplexityRoot.ActiveSession.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.Current(childComplexity), true
+	case "ActiveSession.expiresAt":
+		if e.ComplexityRoot.ActiveSession.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.ExpiresAt(childComplexity), true
+	case "ActiveSession.id":
+		if e.ComplexityRoot.ActiveSession.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.ID(childComplexity), true
+	case "ActiveSession.lastUsedAt":
+		if e.ComplexityRoot.ActiveSession.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.LastUsedAt(childComplexity), true
+	case "ActiveSession.tenantName":
+		if e.ComplexityRoot.ActiveSession.TenantName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.TenantName(childComplexity), true
+	case "ActiveSession.userAgent":
+		if e.ComplexityRoot.ActiveSession.UserAgent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActiveSession.UserAgent(childComplexity), true
 
 	case "AuditEvent.action":
 		if e.ComplexityRoot.AuditEvent.Action == nil {
@@ -1211,6 +1366,58 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ChangeOrderStatusUserError.Message(childComplexity), true
+
+	case "ChangePasswordPayload.userErrors":
+		if e.ComplexityRoot.ChangePasswordPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.UserErrors(childComplexity), true
+
+	case "ChangePasswordUserError.code":
+		if e.ComplexityRoot.ChangePasswordUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordUserError.Code(childComplexity), true
+	case "ChangePasswordUserError.field":
+		if e.ComplexityRoot.ChangePasswordUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordUserError.Field(childComplexity), true
+	case "ChangePasswordUserError.message":
+		if e.ComplexityRoot.ChangePasswordUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordUserError.Message(childComplexity), true
+
+	case "ConfirmEmailChangePayload.userErrors":
+		if e.ComplexityRoot.ConfirmEmailChangePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmEmailChangePayload.UserErrors(childComplexity), true
+
+	case "ConfirmEmailChangeUserError.code":
+		if e.ComplexityRoot.ConfirmEmailChangeUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmEmailChangeUserError.Code(childComplexity), true
+	case "ConfirmEmailChangeUserError.field":
+		if e.ComplexityRoot.ConfirmEmailChangeUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmEmailChangeUserError.Field(childComplexity), true
+	case "ConfirmEmailChangeUserError.message":
+		if e.ComplexityRoot.ConfirmEmailChangeUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmEmailChangeUserError.Message(childComplexity), true
 
 	case "CreateCategoryPayload.category":
 		if e.ComplexityRoot.CreateCategoryPayload.Category == nil {
@@ -1565,6 +1772,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeleteProductUserError.Message(childComplexity), true
 
+	case "EndSessionPayload.endedSessionId":
+		if e.ComplexityRoot.EndSessionPayload.EndedSessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionPayload.EndedSessionID(childComplexity), true
+	case "EndSessionPayload.userErrors":
+		if e.ComplexityRoot.EndSessionPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionPayload.UserErrors(childComplexity), true
+
+	case "EndSessionUserError.code":
+		if e.ComplexityRoot.EndSessionUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionUserError.Code(childComplexity), true
+	case "EndSessionUserError.field":
+		if e.ComplexityRoot.EndSessionUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionUserError.Field(childComplexity), true
+	case "EndSessionUserError.message":
+		if e.ComplexityRoot.EndSessionUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionUserError.Message(childComplexity), true
+
 	case "Invitation.createdAt":
 		if e.ComplexityRoot.Invitation.CreatedAt == nil {
 			break
@@ -1812,6 +2051,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ChangeOrderStatus(childComplexity, args["input"].(ChangeOrderStatusInput)), true
+	case "Mutation.changePassword":
+		if e.ComplexityRoot.Mutation.ChangePassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changePassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangePassword(childComplexity, args["input"].(ChangePasswordInput)), true
+	case "Mutation.confirmEmailChange":
+		if e.ComplexityRoot.Mutation.ConfirmEmailChange == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_confirmEmailChange_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConfirmEmailChange(childComplexity, args["input"].(ConfirmEmailChangeInput)), true
 	case "Mutation.createCategory":
 		if e.ComplexityRoot.Mutation.CreateCategory == nil {
 			break
@@ -1889,6 +2150,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteProduct(childComplexity, args["input"].(DeleteProductInput)), true
+	case "Mutation.endSession":
+		if e.ComplexityRoot.Mutation.EndSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndSession(childComplexity, args["input"].(EndSessionInput)), true
 	case "Mutation.inviteMember":
 		if e.ComplexityRoot.Mutation.InviteMember == nil {
 			break
@@ -1922,6 +2194,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ProductsUpsert(childComplexity, args["input"].([]*ProductUpsertInput), args["onError"].(ProductsUpsertErrorPolicy)), true
+	case "Mutation.reauthenticate":
+		if e.ComplexityRoot.Mutation.Reauthenticate == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reauthenticate_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Reauthenticate(childComplexity, args["input"].(ReauthenticateInput)), true
 	case "Mutation.refreshSession":
 		if e.ComplexityRoot.Mutation.RefreshSession == nil {
 			break
@@ -1966,6 +2249,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveMember(childComplexity, args["input"].(RemoveMemberInput)), true
+	case "Mutation.requestEmailChange":
+		if e.ComplexityRoot.Mutation.RequestEmailChange == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestEmailChange_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestEmailChange(childComplexity, args["input"].(RequestEmailChangeInput)), true
+	case "Mutation.requestPasswordReset":
+		if e.ComplexityRoot.Mutation.RequestPasswordReset == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestPasswordReset_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestPasswordReset(childComplexity, args["input"].(RequestPasswordResetInput)), true
 	case "Mutation.resendInvitation":
 		if e.ComplexityRoot.Mutation.ResendInvitation == nil {
 			break
@@ -1977,6 +2282,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResendInvitation(childComplexity, args["input"].(ResendInvitationInput)), true
+	case "Mutation.resetPassword":
+		if e.ComplexityRoot.Mutation.ResetPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resetPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(ResetPasswordInput)), true
 	case "Mutation.revokeInvitation":
 		if e.ComplexityRoot.Mutation.RevokeInvitation == nil {
 			break
@@ -2010,6 +2326,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignOut(childComplexity, args["input"].(*SignOutInput)), true
+	case "Mutation.signOutEverywhere":
+		if e.ComplexityRoot.Mutation.SignOutEverywhere == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_signOutEverywhere_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SignOutEverywhere(childComplexity, args["input"].(*SignOutEverywhereInput)), true
 	case "Mutation.suspendMember":
 		if e.ComplexityRoot.Mutation.SuspendMember == nil {
 			break
@@ -2570,6 +2897,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Viewer(childComplexity), true
 
+	case "ReauthenticatePayload.confirmedUntil":
+		if e.ComplexityRoot.ReauthenticatePayload.ConfirmedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReauthenticatePayload.ConfirmedUntil(childComplexity), true
+	case "ReauthenticatePayload.userErrors":
+		if e.ComplexityRoot.ReauthenticatePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReauthenticatePayload.UserErrors(childComplexity), true
+
+	case "ReauthenticateUserError.code":
+		if e.ComplexityRoot.ReauthenticateUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReauthenticateUserError.Code(childComplexity), true
+	case "ReauthenticateUserError.field":
+		if e.ComplexityRoot.ReauthenticateUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReauthenticateUserError.Field(childComplexity), true
+	case "ReauthenticateUserError.message":
+		if e.ComplexityRoot.ReauthenticateUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReauthenticateUserError.Message(childComplexity), true
+
 	case "RefreshSessionPayload.session":
 		if e.ComplexityRoot.RefreshSessionPayload.Session == nil {
 			break
@@ -2704,6 +3063,58 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RemoveMemberUserError.Message(childComplexity), true
 
+	case "RequestEmailChangePayload.userErrors":
+		if e.ComplexityRoot.RequestEmailChangePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestEmailChangePayload.UserErrors(childComplexity), true
+
+	case "RequestEmailChangeUserError.code":
+		if e.ComplexityRoot.RequestEmailChangeUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestEmailChangeUserError.Code(childComplexity), true
+	case "RequestEmailChangeUserError.field":
+		if e.ComplexityRoot.RequestEmailChangeUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestEmailChangeUserError.Field(childComplexity), true
+	case "RequestEmailChangeUserError.message":
+		if e.ComplexityRoot.RequestEmailChangeUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestEmailChangeUserError.Message(childComplexity), true
+
+	case "RequestPasswordResetPayload.userErrors":
+		if e.ComplexityRoot.RequestPasswordResetPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetPayload.UserErrors(childComplexity), true
+
+	case "RequestPasswordResetUserError.code":
+		if e.ComplexityRoot.RequestPasswordResetUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetUserError.Code(childComplexity), true
+	case "RequestPasswordResetUserError.field":
+		if e.ComplexityRoot.RequestPasswordResetUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetUserError.Field(childComplexity), true
+	case "RequestPasswordResetUserError.message":
+		if e.ComplexityRoot.RequestPasswordResetUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetUserError.Message(childComplexity), true
+
 	case "ResendInvitationPayload.invitation":
 		if e.ComplexityRoot.ResendInvitationPayload.Invitation == nil {
 			break
@@ -2735,6 +3146,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ResendInvitationUserError.Message(childComplexity), true
+
+	case "ResetPasswordPayload.userErrors":
+		if e.ComplexityRoot.ResetPasswordPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordPayload.UserErrors(childComplexity), true
+
+	case "ResetPasswordUserError.code":
+		if e.ComplexityRoot.ResetPasswordUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordUserError.Code(childComplexity), true
+	case "ResetPasswordUserError.field":
+		if e.ComplexityRoot.ResetPasswordUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordUserError.Field(childComplexity), true
+	case "ResetPasswordUserError.message":
+		if e.ComplexityRoot.ResetPasswordUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordUserError.Message(childComplexity), true
 
 	case "RevokeInvitationPayload.invitation":
 		if e.ComplexityRoot.RevokeInvitationPayload.Invitation == nil {
@@ -2781,11 +3218,11 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Session.ExpiresAt(childComplexity), true
 	case "Session.refreshToken":
-		if e.ComplexityRoot.Session.RefreshToken == nil {
+		if e.ComplexityRoot.Session.InBody == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Session.RefreshToken(childComplexity), true
+		return e.ComplexityRoot.Session.InBody(childComplexity), true
 
 	case "SignInPayload.memberships":
 		if e.ComplexityRoot.SignInPayload.Memberships == nil {
@@ -2830,6 +3267,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SignInUserError.Message(childComplexity), true
+
+	case "SignOutEverywherePayload.endedSessions":
+		if e.ComplexityRoot.SignOutEverywherePayload.EndedSessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutEverywherePayload.EndedSessions(childComplexity), true
+	case "SignOutEverywherePayload.userErrors":
+		if e.ComplexityRoot.SignOutEverywherePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutEverywherePayload.UserErrors(childComplexity), true
+
+	case "SignOutEverywhereUserError.code":
+		if e.ComplexityRoot.SignOutEverywhereUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutEverywhereUserError.Code(childComplexity), true
+	case "SignOutEverywhereUserError.field":
+		if e.ComplexityRoot.SignOutEverywhereUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutEverywhereUserError.Field(childComplexity), true
+	case "SignOutEverywhereUserError.message":
+		if e.ComplexityRoot.SignOutEverywhereUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutEverywhereUserError.Message(childComplexity), true
 
 	case "SignOutPayload.clientMutationId":
 		if e.ComplexityRoot.SignOutPayload.ClientMutationID == nil {
@@ -3134,6 +3603,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewer.Role(childComplexity), true
+	case "Viewer.sessions":
+		if e.ComplexityRoot.Viewer.Sessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Sessions(childComplexity), true
 	case "Viewer.tenant":
 		if e.ComplexityRoot.Viewer.Tenant == nil {
 			break
@@ -3160,6 +3635,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AuditFilter", ec.unmarshalInputAuditFilter),
 			graphql.NewInputUnmarshaler("ChangeMemberRoleInput", ec.unmarshalInputChangeMemberRoleInput),
 			graphql.NewInputUnmarshaler("ChangeOrderStatusInput", ec.unmarshalInputChangeOrderStatusInput),
+			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("ConfirmEmailChangeInput", ec.unmarshalInputConfirmEmailChangeInput),
 			graphql.NewInputUnmarshaler("CreateCategoryInput", ec.unmarshalInputCreateCategoryInput),
 			graphql.NewInputUnmarshaler("CreateCustomerInput", ec.unmarshalInputCreateCustomerInput),
 			graphql.NewInputUnmarshaler("CreateOrderInput", ec.unmarshalInputCreateOrderInput),
@@ -3168,6 +3645,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("DeleteCategoryInput", ec.unmarshalInputDeleteCategoryInput),
 			graphql.NewInputUnmarshaler("DeleteCustomerInput", ec.unmarshalInputDeleteCustomerInput),
 			graphql.NewInputUnmarshaler("DeleteProductInput", ec.unmarshalInputDeleteProductInput),
+			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("InviteMemberInput", ec.unmarshalInputInviteMemberInput),
 			graphql.NewInputUnmarshaler("MoneyInput", ec.unmarshalInputMoneyInput),
 			graphql.NewInputUnmarshaler("OrderFilter", ec.unmarshalInputOrderFilter),
@@ -3177,13 +3655,18 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ProductFilter", ec.unmarshalInputProductFilter),
 			graphql.NewInputUnmarshaler("ProductOrder", ec.unmarshalInputProductOrder),
 			graphql.NewInputUnmarshaler("ProductUpsertInput", ec.unmarshalInputProductUpsertInput),
+			graphql.NewInputUnmarshaler("ReauthenticateInput", ec.unmarshalInputReauthenticateInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("RegisterTenantInput", ec.unmarshalInputRegisterTenantInput),
 			graphql.NewInputUnmarshaler("ReinstateMemberInput", ec.unmarshalInputReinstateMemberInput),
 			graphql.NewInputUnmarshaler("RemoveMemberInput", ec.unmarshalInputRemoveMemberInput),
+			graphql.NewInputUnmarshaler("RequestEmailChangeInput", ec.unmarshalInputRequestEmailChangeInput),
+			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ResendInvitationInput", ec.unmarshalInputResendInvitationInput),
+			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("RevokeInvitationInput", ec.unmarshalInputRevokeInvitationInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("SignOutEverywhereInput", ec.unmarshalInputSignOutEverywhereInput),
 			graphql.NewInputUnmarshaler("SignOutInput", ec.unmarshalInputSignOutInput),
 			graphql.NewInputUnmarshaler("SuspendMemberInput", ec.unmarshalInputSuspendMemberInput),
 			graphql.NewInputUnmarshaler("SwitchTenantInput", ec.unmarshalInputSwitchTenantInput),
@@ -3471,7 +3954,7 @@ type Mutation {
 
   "Exchange a refresh token for a new session. Each refresh token works once."
   refreshSession(
-    "The refresh token of the session."
+    "The refresh token of the session, or nothing where it is in the cookie."
     input: RefreshSessionInput!
   ): RefreshSessionPayload! @public
 
@@ -3480,6 +3963,54 @@ type Mutation {
     "Nothing needs to be said."
     input: SignOutInput
   ): SignOutPayload! @authenticated
+
+  "End one of the caller's sessions at once, in whichever tenant: a device that was lost."
+  endSession(
+    "Which session."
+    input: EndSessionInput!
+  ): EndSessionPayload! @authenticated
+
+  "End all sessions of the caller at once, in all tenants."
+  signOutEverywhere(
+    "Whether this session goes on."
+    input: SignOutEverywhereInput
+  ): SignOutEverywherePayload! @authenticated
+
+  "Give the password again, which a dangerous mutation asks for (` + "`" + `REAUTHENTICATE` + "`" + `). It counts for ten minutes in this session; signing in does the same."
+  reauthenticate(
+    "The password."
+    input: ReauthenticateInput!
+  ): ReauthenticatePayload! @authenticated
+
+  "Send a link for a new password to whoever has an account of that address. The answer is the same where nobody has."
+  requestPasswordReset(
+    "Whose password."
+    input: RequestPasswordResetInput!
+  ): RequestPasswordResetPayload! @public
+
+  "Set a new password by a link that was mailed. It works once, for half an hour, and ends all sessions of the person."
+  resetPassword(
+    "The link, and the new password."
+    input: ResetPasswordInput!
+  ): ResetPasswordPayload! @public
+
+  "Set a new password by the present one. It ends all other sessions of the caller, in all tenants."
+  changePassword(
+    "The present password, and the new one."
+    input: ChangePasswordInput!
+  ): ChangePasswordPayload! @authenticated
+
+  "Send a link to an address that is to take the place of the caller's, and a notice to the present one."
+  requestEmailChange(
+    "The new address."
+    input: RequestEmailChangeInput!
+  ): RequestEmailChangePayload! @authenticated
+
+  "Change the address of an account by a link that was mailed to the new one. It works once, for half an hour, and ends all sessions of the person."
+  confirmEmailChange(
+    "The link."
+    input: ConfirmEmailChangeInput!
+  ): ConfirmEmailChangePayload! @public
 
   "Make a new tenant with its first owner, and sign the owner in."
   registerTenant(
@@ -3628,6 +4159,26 @@ type Viewer {
   tenant: Tenant!
   "The tenants that the person may enter, by their short names. ` + "`" + `switchTenant` + "`" + ` begins a session in one."
   memberships: [Membership!]!
+  "Where the person is signed in, in this tenant and in others: this session first, then the latest, 100 at most."
+  sessions: [ActiveSession!]!
+}
+
+"A session of the caller that has not ended: a device that is signed in."
+type ActiveSession {
+  "The id, ` + "`" + `sess_…` + "`" + `, for ` + "`" + `endSession` + "`" + `."
+  id: ID!
+  "Whether it is the session that asks."
+  current: Boolean!
+  "What the client called itself when it signed in, 200 characters at most. It may have called itself anything."
+  userAgent: String
+  "The name of the tenant that was signed in to, null where the person is no member any more."
+  tenantName: String
+  "When it began."
+  createdAt: DateTime!
+  "When it was used last, to the minute or so."
+  lastUsedAt: DateTime!
+  "When it ends if it is not refreshed before."
+  expiresAt: DateTime!
 }
 
 "An organisation with data of its own."
@@ -4206,6 +4757,8 @@ input SignInInput {
   email: String!
   "The password of the account."
   password: String!
+  "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
+  keepRefreshTokenInCookie: Boolean
 }
 
 "A session that began, or the reason why none did."
@@ -4288,8 +4841,8 @@ enum SwitchTenantErrorCode {
 type Session {
   "Goes into every request as ` + "`" + `Authorization: Bearer …` + "`" + `."
   accessToken: String!
-  "Makes the next session, once."
-  refreshToken: String!
+  "Makes the next session, once. Null where it is in the cookie."
+  refreshToken: String
   "When the access token stops working."
   expiresAt: DateTime!
 }
@@ -4304,8 +4857,8 @@ type Membership {
 
 "A session to be continued."
 input RefreshSessionInput {
-  "The refresh token of the session."
-  refreshToken: String!
+  "The refresh token of the session. Without it: the one in the cookie, where its successor takes its place."
+  refreshToken: String
 }
 
 "A continued session, or the reason why there is none."
@@ -4366,6 +4919,262 @@ enum SignOutErrorCode {
   CONFLICT
 }
 
+"A session to be ended: one of the caller's."
+input EndSessionInput {
+  "The id of a session, ` + "`" + `sess_…` + "`" + `."
+  id: ID!
+}
+
+"An ended session, or the reason why it did not end."
+type EndSessionPayload {
+  "The session that ended, null where none did."
+  endedSessionId: ID
+  "Why the session did not end."
+  userErrors: [EndSessionUserError!]!
+}
+
+"Why ` + "`" + `endSession` + "`" + ` did not do what was asked."
+type EndSessionUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: EndSessionErrorCode!
+}
+
+"What can keep a session of the caller's from ending."
+enum EndSessionErrorCode {
+  "The caller has no such session, or it has ended."
+  NOT_FOUND
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"Which sessions are to be ended: all of the caller's."
+input SignOutEverywhereInput {
+  "Whether this session goes on."
+  keepCurrent: Boolean! = false
+}
+
+"How many sessions have ended."
+type SignOutEverywherePayload {
+  "How many sessions ended, null where something kept them from it."
+  endedSessions: Int
+  "Why no session ended."
+  userErrors: [SignOutEverywhereUserError!]!
+}
+
+"Why ` + "`" + `signOutEverywhere` + "`" + ` did not do what was asked."
+type SignOutEverywhereUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: SignOutEverywhereErrorCode!
+}
+
+"What can keep the sessions from ending."
+enum SignOutEverywhereErrorCode {
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"The password of the caller, once more."
+input ReauthenticateInput {
+  "The password of the account."
+  password: String!
+}
+
+"Until when the password counts as just given."
+type ReauthenticatePayload {
+  "Until then this session may do what is dangerous; null where the password was wrong."
+  confirmedUntil: DateTime
+  "Why the password does not count."
+  userErrors: [ReauthenticateUserError!]!
+}
+
+"Why ` + "`" + `reauthenticate` + "`" + ` did not do what was asked."
+type ReauthenticateUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ReauthenticateErrorCode!
+}
+
+"What can keep a password from counting."
+enum ReauthenticateErrorCode {
+  "The password is not right."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"Whose password is to be reset."
+input RequestPasswordResetInput {
+  "The e-mail address of the account."
+  email: String!
+}
+
+"That a link was asked for: whether one was sent it does not tell."
+type RequestPasswordResetPayload {
+  "Why none can be sent."
+  userErrors: [RequestPasswordResetUserError!]!
+}
+
+"Why ` + "`" + `requestPasswordReset` + "`" + ` did not do what was asked."
+type RequestPasswordResetUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: RequestPasswordResetErrorCode!
+}
+
+"What can keep a link from being sent."
+enum RequestPasswordResetErrorCode {
+  "This is no e-mail address."
+  INVALID
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A new password, by a link."
+input ResetPasswordInput {
+  "The token of the link: what stands behind its ` + "`" + `#` + "`" + `."
+  token: String!
+  "The new password, 15 characters or more."
+  newPassword: String!
+}
+
+"The end of a reset."
+type ResetPasswordPayload {
+  "Why the password stays as it was."
+  userErrors: [ResetPasswordUserError!]!
+}
+
+"Why ` + "`" + `resetPassword` + "`" + ` did not do what was asked."
+type ResetPasswordUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ResetPasswordErrorCode!
+}
+
+"What can keep a password from being reset."
+enum ResetPasswordErrorCode {
+  "A value is outside its bounds."
+  INVALID
+  "The link is not valid, or not any more."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A new password, by the present one."
+input ChangePasswordInput {
+  "The present password."
+  currentPassword: String!
+  "The new password, 15 characters or more."
+  newPassword: String!
+}
+
+"The end of a change of password."
+type ChangePasswordPayload {
+  "Why the password stays as it was."
+  userErrors: [ChangePasswordUserError!]!
+}
+
+"Why ` + "`" + `changePassword` + "`" + ` did not do what was asked."
+type ChangePasswordUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ChangePasswordErrorCode!
+}
+
+"What can keep a password from being changed."
+enum ChangePasswordErrorCode {
+  "A value is outside its bounds."
+  INVALID
+  "The present password is not right."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A new e-mail address for the caller."
+input RequestEmailChangeInput {
+  "The new address. A link is sent to it."
+  newEmail: String!
+  "The password. It may be left out where it was given in this session in the last ten minutes, by ` + "`" + `signIn` + "`" + ` or ` + "`" + `reauthenticate` + "`" + `."
+  password: String
+}
+
+"That a link was sent. Whether somebody has the address already it does not tell."
+type RequestEmailChangePayload {
+  "Why none was sent."
+  userErrors: [RequestEmailChangeUserError!]!
+}
+
+"Why ` + "`" + `requestEmailChange` + "`" + ` did not do what was asked."
+type RequestEmailChangeUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: RequestEmailChangeErrorCode!
+}
+
+"What can keep a link from being sent to a new address."
+enum RequestEmailChangeErrorCode {
+  "A value is outside its bounds."
+  INVALID
+  "The password is not right."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A new e-mail address, by a link."
+input ConfirmEmailChangeInput {
+  "The token of the link: what stands behind its ` + "`" + `#` + "`" + `."
+  token: String!
+}
+
+"The end of a change of address."
+type ConfirmEmailChangePayload {
+  "Why the address stays as it was."
+  userErrors: [ConfirmEmailChangeUserError!]!
+}
+
+"Why ` + "`" + `confirmEmailChange` + "`" + ` did not do what was asked."
+type ConfirmEmailChangeUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ConfirmEmailChangeErrorCode!
+}
+
+"What can keep an address from being changed."
+enum ConfirmEmailChangeErrorCode {
+  "The link is not valid, or not any more, or somebody has the address by now."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
 "A tenant to be made, with its first owner."
 input RegisterTenantInput {
   "The name of the tenant, 1 to 200 characters."
@@ -4380,6 +5189,8 @@ input RegisterTenantInput {
   displayName: String!
   "The currency of every amount in the tenant. It cannot be changed later."
   currencyCode: CurrencyCode! = EUR
+  "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
+  keepRefreshTokenInCookie: Boolean
 }
 
 "A new tenant, or the reasons why there is none."
@@ -5699,6 +6510,26 @@ func (ec *executionContext) childFields_AccessEventEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type AccessEventEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_ActiveSession(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ActiveSession_id(ctx, field)
+	case "current":
+		return ec.fieldContext_ActiveSession_current(ctx, field)
+	case "userAgent":
+		return ec.fieldContext_ActiveSession_userAgent(ctx, field)
+	case "tenantName":
+		return ec.fieldContext_ActiveSession_tenantName(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ActiveSession_createdAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_ActiveSession_lastUsedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ActiveSession_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ActiveSession", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5845,6 +6676,46 @@ func (ec *executionContext) childFields_ChangeOrderStatusUserError(ctx context.C
 		return ec.fieldContext_ChangeOrderStatusUserError_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ChangeOrderStatusUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_ChangePasswordPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangePasswordPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ChangePasswordUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ChangePasswordUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ChangePasswordUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ChangePasswordUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangePasswordUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_ConfirmEmailChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_ConfirmEmailChangePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmEmailChangePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ConfirmEmailChangeUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ConfirmEmailChangeUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ConfirmEmailChangeUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ConfirmEmailChangeUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmEmailChangeUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_CreateCategoryPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6063,6 +6934,28 @@ func (ec *executionContext) childFields_DeleteProductUserError(ctx context.Conte
 		return ec.fieldContext_DeleteProductUserError_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteProductUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "endedSessionId":
+		return ec.fieldContext_EndSessionPayload_endedSessionId(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_EndSessionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_EndSessionUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_EndSessionUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_EndSessionUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_EndSessionUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndSessionUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6373,6 +7266,28 @@ func (ec *executionContext) childFields_ProductsUpsertUserError(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type ProductsUpsertUserError", field.Name)
 }
 
+func (ec *executionContext) childFields_ReauthenticatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "confirmedUntil":
+		return ec.fieldContext_ReauthenticatePayload_confirmedUntil(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReauthenticatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReauthenticatePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReauthenticateUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ReauthenticateUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ReauthenticateUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ReauthenticateUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReauthenticateUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_RefreshSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "session":
@@ -6463,6 +7378,46 @@ func (ec *executionContext) childFields_RemoveMemberUserError(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type RemoveMemberUserError", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestEmailChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_RequestEmailChangePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestEmailChangePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestEmailChangeUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_RequestEmailChangeUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_RequestEmailChangeUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_RequestEmailChangeUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestEmailChangeUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_RequestPasswordResetPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestPasswordResetUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_RequestPasswordResetUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_RequestPasswordResetUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_RequestPasswordResetUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_ResendInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "invitation":
@@ -6483,6 +7438,26 @@ func (ec *executionContext) childFields_ResendInvitationUserError(ctx context.Co
 		return ec.fieldContext_ResendInvitationUserError_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ResendInvitationUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_ResetPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_ResetPasswordPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResetPasswordPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResetPasswordUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ResetPasswordUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ResetPasswordUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ResetPasswordUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResetPasswordUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_RevokeInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6543,6 +7518,28 @@ func (ec *executionContext) childFields_SignInUserError(ctx context.Context, fie
 		return ec.fieldContext_SignInUserError_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SignInUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_SignOutEverywherePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "endedSessions":
+		return ec.fieldContext_SignOutEverywherePayload_endedSessions(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SignOutEverywherePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignOutEverywherePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SignOutEverywhereUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_SignOutEverywhereUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_SignOutEverywhereUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_SignOutEverywhereUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignOutEverywhereUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6737,6 +7734,8 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_tenant(ctx, field)
 	case "memberships":
 		return ec.fieldContext_Viewer_memberships(ctx, field)
+	case "sessions":
+		return ec.fieldContext_Viewer_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
 }
@@ -6989,6 +7988,34 @@ func (ec *executionContext) field_Mutation_changeOrderStatus_args(ctx context.Co
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_changePassword_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ChangePasswordInput, error) {
+			return ec.unmarshalNChangePasswordInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐChangePasswordInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_confirmEmailChange_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConfirmEmailChangeInput, error) {
+			return ec.unmarshalNConfirmEmailChangeInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmEmailChangeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createCategory_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7087,6 +8114,20 @@ func (ec *executionContext) field_Mutation_deleteProduct_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_endSession_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (EndSessionInput, error) {
+			return ec.unmarshalNEndSessionInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐEndSessionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_inviteMember_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7134,6 +8175,20 @@ func (ec *executionContext) field_Mutation_productsUpsert_args(ctx context.Conte
 		return nil, err
 	}
 	args["onError"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_reauthenticate_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ReauthenticateInput, error) {
+			return ec.unmarshalNReauthenticateInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐReauthenticateInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
 	return args, nil
 }
 
@@ -7193,12 +8248,54 @@ func (ec *executionContext) field_Mutation_removeMember_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_requestEmailChange_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RequestEmailChangeInput, error) {
+			return ec.unmarshalNRequestEmailChangeInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestEmailChangeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_requestPasswordReset_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RequestPasswordResetInput, error) {
+			return ec.unmarshalNRequestPasswordResetInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestPasswordResetInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_resendInvitation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ResendInvitationInput, error) {
 			return ec.unmarshalNResendInvitationInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐResendInvitationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_resetPassword_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ResetPasswordInput, error) {
+			return ec.unmarshalNResetPasswordInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐResetPasswordInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -7227,6 +8324,20 @@ func (ec *executionContext) field_Mutation_signIn_args(ctx context.Context, rawA
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (SignInInput, error) {
 			return ec.unmarshalNSignInInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignInInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_signOutEverywhere_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (*SignOutEverywhereInput, error) {
+			return ec.unmarshalOSignOutEverywhereInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutEverywhereInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -8342,6 +9453,167 @@ func (ec *executionContext) fieldContext_AccessEventEdge_node(_ context.Context,
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ActiveSession_id(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v id.Session) graphql.Marshaler {
+			return ec.marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ActiveSession_current(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_current(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Current, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_current(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ActiveSession_userAgent(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_userAgent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserAgent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_userAgent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "String")
+}
+
+func (ec *executionContext) _ActiveSession_tenantName(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_tenantName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TenantName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_tenantName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "String")
+}
+
+func (ec *executionContext) _ActiveSession_createdAt(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _ActiveSession_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_lastUsedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastUsedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_lastUsedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _ActiveSession_expiresAt(ctx context.Context, field graphql.CollectedField, obj *controlsql.ListSessionsOfUserRow) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ActiveSession_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ActiveSession_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ActiveSession", field, false, false, "DateTime")
 }
 
 func (ec *executionContext) _AuditEvent_id(ctx context.Context, field graphql.CollectedField, obj *tenantsql.Event) (ret graphql.Marshaler) {
@@ -9486,6 +10758,208 @@ func (ec *executionContext) _ChangeOrderStatusUserError_code(ctx context.Context
 }
 func (ec *executionContext) fieldContext_ChangeOrderStatusUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ChangeOrderStatusUserError", field, false, false, "ChangeOrderStatusErrorCode")
+}
+
+func (ec *executionContext) _ChangePasswordPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ChangePasswordPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangePasswordPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNChangePasswordUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangePasswordPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ChangePasswordPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChangePasswordUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ChangePasswordUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangePasswordUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ChangePasswordUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangePasswordUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ChangePasswordUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangePasswordUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangePasswordUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangePasswordUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ChangePasswordUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChangePasswordUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNChangePasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChangePasswordUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChangePasswordUserError", field, false, false, "ChangePasswordErrorCode")
+}
+
+func (ec *executionContext) _ConfirmEmailChangePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ConfirmEmailChangePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmEmailChangePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNConfirmEmailChangeUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmEmailChangePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConfirmEmailChangePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConfirmEmailChangeUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConfirmEmailChangeUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmEmailChangeUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmEmailChangeUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmEmailChangeUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConfirmEmailChangeUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmEmailChangeUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmEmailChangeUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmEmailChangeUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConfirmEmailChangeUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmEmailChangeUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNConfirmEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmEmailChangeUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmEmailChangeUserError", field, false, false, "ConfirmEmailChangeErrorCode")
 }
 
 func (ec *executionContext) _CreateCategoryPayload_category(ctx context.Context, field graphql.CollectedField, obj *CreateCategoryPayload) (ret graphql.Marshaler) {
@@ -11035,6 +12509,130 @@ func (ec *executionContext) fieldContext_DeleteProductUserError_code(_ context.C
 	return graphql.NewScalarFieldContext("DeleteProductUserError", field, false, false, "DeleteProductErrorCode")
 }
 
+func (ec *executionContext) _EndSessionPayload_endedSessionId(ctx context.Context, field graphql.CollectedField, obj *EndSessionPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndSessionPayload_endedSessionId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndedSessionID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *id.Session) graphql.Marshaler {
+			return ec.marshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_EndSessionPayload_endedSessionId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndSessionPayload", field, false, false, "ID")
+}
+
+func (ec *executionContext) _EndSessionPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *EndSessionPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndSessionPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNEndSessionUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndSessionPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "EndSessionPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EndSessionUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _EndSessionUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndSessionUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_EndSessionUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndSessionUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _EndSessionUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndSessionUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndSessionUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndSessionUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _EndSessionUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndSessionUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNEndSessionErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndSessionUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndSessionUserError", field, false, false, "EndSessionErrorCode")
+}
+
 func (ec *executionContext) _Invitation_id(ctx context.Context, field graphql.CollectedField, obj *accountsql.Invitation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12156,6 +13754,462 @@ func (ec *executionContext) fieldContext_Mutation_signOut(ctx context.Context, f
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_signOut_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_endSession(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_endSession(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().EndSession(ctx, fc.Args["input"].(EndSessionInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal *EndSessionPayload
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *EndSessionPayload) graphql.Marshaler {
+			return ec.marshalNEndSessionPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐEndSessionPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_endSession(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EndSessionPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_endSession_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_signOutEverywhere(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_signOutEverywhere(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SignOutEverywhere(ctx, fc.Args["input"].(*SignOutEverywhereInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal *SignOutEverywherePayload
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *SignOutEverywherePayload) graphql.Marshaler {
+			return ec.marshalNSignOutEverywherePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutEverywherePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_signOutEverywhere(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SignOutEverywherePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_signOutEverywhere_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_reauthenticate(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_reauthenticate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().Reauthenticate(ctx, fc.Args["input"].(ReauthenticateInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal *ReauthenticatePayload
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ReauthenticatePayload) graphql.Marshaler {
+			return ec.marshalNReauthenticatePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐReauthenticatePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_reauthenticate(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReauthenticatePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_reauthenticate_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_requestPasswordReset(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_requestPasswordReset(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RequestPasswordReset(ctx, fc.Args["input"].(RequestPasswordResetInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *RequestPasswordResetPayload
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *RequestPasswordResetPayload) graphql.Marshaler {
+			return ec.marshalNRequestPasswordResetPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestPasswordResetPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_requestPasswordReset(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestPasswordResetPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_requestPasswordReset_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_resetPassword(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_resetPassword(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ResetPassword(ctx, fc.Args["input"].(ResetPasswordInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *ResetPasswordPayload
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ResetPasswordPayload) graphql.Marshaler {
+			return ec.marshalNResetPasswordPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐResetPasswordPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_resetPassword(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResetPasswordPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_resetPassword_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_changePassword(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_changePassword(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ChangePassword(ctx, fc.Args["input"].(ChangePasswordInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal *ChangePasswordPayload
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ChangePasswordPayload) graphql.Marshaler {
+			return ec.marshalNChangePasswordPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐChangePasswordPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_changePassword(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChangePasswordPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_changePassword_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_requestEmailChange(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_requestEmailChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RequestEmailChange(ctx, fc.Args["input"].(RequestEmailChangeInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Authenticated == nil {
+					var zeroVal *RequestEmailChangePayload
+					return zeroVal, errors.New("directive authenticated is not implemented")
+				}
+				return ec.Directives.Authenticated(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *RequestEmailChangePayload) graphql.Marshaler {
+			return ec.marshalNRequestEmailChangePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestEmailChangePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_requestEmailChange(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestEmailChangePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_requestEmailChange_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_confirmEmailChange(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_confirmEmailChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConfirmEmailChange(ctx, fc.Args["input"].(ConfirmEmailChangeInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *ConfirmEmailChangePayload
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ConfirmEmailChangePayload) graphql.Marshaler {
+			return ec.marshalNConfirmEmailChangePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmEmailChangePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_confirmEmailChange(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConfirmEmailChangePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_confirmEmailChange_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -16030,6 +18084,130 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _ReauthenticatePayload_confirmedUntil(ctx context.Context, field graphql.CollectedField, obj *ReauthenticatePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReauthenticatePayload_confirmedUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ConfirmedUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReauthenticatePayload_confirmedUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReauthenticatePayload", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _ReauthenticatePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ReauthenticatePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReauthenticatePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNReauthenticateUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReauthenticatePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReauthenticatePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReauthenticateUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReauthenticateUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReauthenticateUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReauthenticateUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReauthenticateUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReauthenticateUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReauthenticateUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReauthenticateUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReauthenticateUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReauthenticateUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReauthenticateUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNReauthenticateErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReauthenticateUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReauthenticateUserError", field, false, false, "ReauthenticateErrorCode")
+}
+
 func (ec *executionContext) _RefreshSessionPayload_session(ctx context.Context, field graphql.CollectedField, obj *RefreshSessionPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16594,6 +18772,208 @@ func (ec *executionContext) fieldContext_RemoveMemberUserError_code(_ context.Co
 	return graphql.NewScalarFieldContext("RemoveMemberUserError", field, false, false, "RemoveMemberErrorCode")
 }
 
+func (ec *executionContext) _RequestEmailChangePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RequestEmailChangePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestEmailChangePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNRequestEmailChangeUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestEmailChangePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RequestEmailChangePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestEmailChangeUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RequestEmailChangeUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestEmailChangeUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RequestEmailChangeUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestEmailChangeUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestEmailChangeUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestEmailChangeUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestEmailChangeUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestEmailChangeUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestEmailChangeUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestEmailChangeUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNRequestEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestEmailChangeUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestEmailChangeUserError", field, false, false, "RequestEmailChangeErrorCode")
+}
+
+func (ec *executionContext) _RequestPasswordResetPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RequestPasswordResetPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestPasswordResetPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNRequestPasswordResetUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestPasswordResetPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RequestPasswordResetPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestPasswordResetUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RequestPasswordResetUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestPasswordResetUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RequestPasswordResetUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestPasswordResetUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestPasswordResetUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestPasswordResetUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestPasswordResetUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestPasswordResetUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestPasswordResetUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestPasswordResetUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNRequestPasswordResetErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestPasswordResetUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestPasswordResetUserError", field, false, false, "RequestPasswordResetErrorCode")
+}
+
 func (ec *executionContext) _ResendInvitationPayload_invitation(ctx context.Context, field graphql.CollectedField, obj *ResendInvitationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16725,6 +19105,107 @@ func (ec *executionContext) _ResendInvitationUserError_code(ctx context.Context,
 }
 func (ec *executionContext) fieldContext_ResendInvitationUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ResendInvitationUserError", field, false, false, "ResendInvitationErrorCode")
+}
+
+func (ec *executionContext) _ResetPasswordPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ResetPasswordPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResetPasswordPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNResetPasswordUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResetPasswordPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResetPasswordPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResetPasswordUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResetPasswordUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResetPasswordUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResetPasswordUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResetPasswordUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResetPasswordUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResetPasswordUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResetPasswordUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResetPasswordUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResetPasswordUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResetPasswordUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNResetPasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResetPasswordUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResetPasswordUserError", field, false, false, "ResetPasswordErrorCode")
 }
 
 func (ec *executionContext) _RevokeInvitationPayload_invitation(ctx context.Context, field graphql.CollectedField, obj *RevokeInvitationPayload) (ret graphql.Marshaler) {
@@ -16892,18 +19373,18 @@ func (ec *executionContext) _Session_refreshToken(ctx context.Context, field gra
 			return ec.fieldContext_Session_refreshToken(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.RefreshToken, nil
+			return obj.InBody(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Session_refreshToken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Session", field, false, false, "String")
+	return graphql.NewScalarFieldContext("Session", field, true, false, "String")
 }
 
 func (ec *executionContext) _Session_expiresAt(ctx context.Context, field graphql.CollectedField, obj *auth.Session) (ret graphql.Marshaler) {
@@ -17115,6 +19596,130 @@ func (ec *executionContext) _SignInUserError_code(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_SignInUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SignInUserError", field, false, false, "SignInErrorCode")
+}
+
+func (ec *executionContext) _SignOutEverywherePayload_endedSessions(ctx context.Context, field graphql.CollectedField, obj *SignOutEverywherePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutEverywherePayload_endedSessions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndedSessions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutEverywherePayload_endedSessions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignOutEverywherePayload", field, false, false, "Int")
+}
+
+func (ec *executionContext) _SignOutEverywherePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *SignOutEverywherePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutEverywherePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNSignOutEverywhereUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutEverywherePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SignOutEverywherePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SignOutEverywhereUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SignOutEverywhereUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutEverywhereUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutEverywhereUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignOutEverywhereUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _SignOutEverywhereUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutEverywhereUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutEverywhereUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignOutEverywhereUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _SignOutEverywhereUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutEverywhereUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNSignOutEverywhereErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutEverywhereUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignOutEverywhereUserError", field, false, false, "SignOutEverywhereErrorCode")
 }
 
 func (ec *executionContext) _SignOutPayload_clientMutationId(ctx context.Context, field graphql.CollectedField, obj *SignOutPayload) (ret graphql.Marshaler) {
@@ -18438,6 +21043,38 @@ func (ec *executionContext) fieldContext_Viewer_memberships(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Viewer_sessions(ctx context.Context, field graphql.CollectedField, obj *auth.Principal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_sessions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Viewer().Sessions(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*controlsql.ListSessionsOfUserRow) graphql.Marshaler {
+			return ec.marshalNActiveSession2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋcontrolsqlᚐListSessionsOfUserRowᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_sessions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Viewer",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ActiveSession(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -19742,6 +22379,97 @@ func UnmarshalChangeOrderStatusInput(ctx context.Context, raw any) (ChangeOrderS
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputChangePasswordInput(ctx context.Context, obj any) (ChangePasswordInput, error) {
+	var it ChangePasswordInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"currentPassword", "newPassword"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "currentPassword":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("currentPassword"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CurrentPassword = data
+		case "newPassword":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("newPassword"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NewPassword = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalChangePasswordInput unmarshals raw into the ChangePasswordInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalChangePasswordInput(ctx context.Context, raw any) (ChangePasswordInput, error) {
+	var out ChangePasswordInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ChangePasswordInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConfirmEmailChangeInput(ctx context.Context, obj any) (ConfirmEmailChangeInput, error) {
+	var it ConfirmEmailChangeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConfirmEmailChangeInput unmarshals raw into the ConfirmEmailChangeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConfirmEmailChangeInput(ctx context.Context, raw any) (ConfirmEmailChangeInput, error) {
+	var out ConfirmEmailChangeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConfirmEmailChangeInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputCreateCategoryInput(ctx context.Context, obj any) (CreateCategoryInput, error) {
 	var it CreateCategoryInput
 	if obj == nil {
@@ -20163,6 +22891,48 @@ func (ec *executionContext) unmarshalInputDeleteProductInput(ctx context.Context
 func UnmarshalDeleteProductInput(ctx context.Context, raw any) (DeleteProductInput, error) {
 	var out DeleteProductInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeleteProductInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputEndSessionInput(ctx context.Context, obj any) (EndSessionInput, error) {
+	var it EndSessionInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalEndSessionInput unmarshals raw into the EndSessionInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalEndSessionInput(ctx context.Context, raw any) (EndSessionInput, error) {
+	var out EndSessionInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "EndSessionInput", raw, &out)
 	return out, err
 }
 
@@ -20653,6 +23423,48 @@ func UnmarshalProductUpsertInput(ctx context.Context, raw any) (ProductUpsertInp
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputReauthenticateInput(ctx context.Context, obj any) (ReauthenticateInput, error) {
+	var it ReauthenticateInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"password"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "password":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Password = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalReauthenticateInput unmarshals raw into the ReauthenticateInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalReauthenticateInput(ctx context.Context, raw any) (ReauthenticateInput, error) {
+	var out ReauthenticateInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ReauthenticateInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRefreshSessionInput(ctx context.Context, obj any) (RefreshSessionInput, error) {
 	var it RefreshSessionInput
 	if obj == nil {
@@ -20673,11 +23485,11 @@ func (ec *executionContext) unmarshalInputRefreshSessionInput(ctx context.Contex
 		switch k {
 		case "refreshToken":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("refreshToken"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
-			it.RefreshToken = data
+			it.RefreshToken = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -20710,7 +23522,7 @@ func (ec *executionContext) unmarshalInputRegisterTenantInput(ctx context.Contex
 		asMap["currencyCode"] = "EUR"
 	}
 
-	fieldsInOrder := [...]string{"tenantName", "slug", "email", "password", "displayName", "currencyCode"}
+	fieldsInOrder := [...]string{"tenantName", "slug", "email", "password", "displayName", "currencyCode", "keepRefreshTokenInCookie"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -20759,6 +23571,13 @@ func (ec *executionContext) unmarshalInputRegisterTenantInput(ctx context.Contex
 				return it, err
 			}
 			it.CurrencyCode = data
+		case "keepRefreshTokenInCookie":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepRefreshTokenInCookie"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepRefreshTokenInCookie = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -20860,6 +23679,97 @@ func UnmarshalRemoveMemberInput(ctx context.Context, raw any) (RemoveMemberInput
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputRequestEmailChangeInput(ctx context.Context, obj any) (RequestEmailChangeInput, error) {
+	var it RequestEmailChangeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"newEmail", "password"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "newEmail":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("newEmail"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NewEmail = data
+		case "password":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Password = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRequestEmailChangeInput unmarshals raw into the RequestEmailChangeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRequestEmailChangeInput(ctx context.Context, raw any) (RequestEmailChangeInput, error) {
+	var out RequestEmailChangeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RequestEmailChangeInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputRequestPasswordResetInput(ctx context.Context, obj any) (RequestPasswordResetInput, error) {
+	var it RequestPasswordResetInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"email"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRequestPasswordResetInput unmarshals raw into the RequestPasswordResetInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRequestPasswordResetInput(ctx context.Context, raw any) (RequestPasswordResetInput, error) {
+	var out RequestPasswordResetInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RequestPasswordResetInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputResendInvitationInput(ctx context.Context, obj any) (ResendInvitationInput, error) {
 	var it ResendInvitationInput
 	if obj == nil {
@@ -20899,6 +23809,55 @@ func (ec *executionContext) unmarshalInputResendInvitationInput(ctx context.Cont
 func UnmarshalResendInvitationInput(ctx context.Context, raw any) (ResendInvitationInput, error) {
 	var out ResendInvitationInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResendInvitationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputResetPasswordInput(ctx context.Context, obj any) (ResetPasswordInput, error) {
+	var it ResetPasswordInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token", "newPassword"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "newPassword":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("newPassword"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NewPassword = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalResetPasswordInput unmarshals raw into the ResetPasswordInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalResetPasswordInput(ctx context.Context, raw any) (ResetPasswordInput, error) {
+	var out ResetPasswordInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResetPasswordInput", raw, &out)
 	return out, err
 }
 
@@ -20955,7 +23914,7 @@ func (ec *executionContext) unmarshalInputSignInInput(ctx context.Context, obj a
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"tenant", "email", "password"}
+	fieldsInOrder := [...]string{"tenant", "email", "password", "keepRefreshTokenInCookie"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -20983,6 +23942,13 @@ func (ec *executionContext) unmarshalInputSignInInput(ctx context.Context, obj a
 				return it, err
 			}
 			it.Password = data
+		case "keepRefreshTokenInCookie":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepRefreshTokenInCookie"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepRefreshTokenInCookie = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -20997,6 +23963,52 @@ func (ec *executionContext) unmarshalInputSignInInput(ctx context.Context, obj a
 func UnmarshalSignInInput(ctx context.Context, raw any) (SignInInput, error) {
 	var out SignInInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "SignInInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputSignOutEverywhereInput(ctx context.Context, obj any) (SignOutEverywhereInput, error) {
+	var it SignOutEverywhereInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["keepCurrent"]; !present {
+		asMap["keepCurrent"] = false
+	}
+
+	fieldsInOrder := [...]string{"keepCurrent"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "keepCurrent":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepCurrent"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepCurrent = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalSignOutEverywhereInput unmarshals raw into the SignOutEverywhereInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalSignOutEverywhereInput(ctx context.Context, raw any) (SignOutEverywhereInput, error) {
+	var out SignOutEverywhereInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "SignOutEverywhereInput", raw, &out)
 	return out, err
 }
 
@@ -21707,6 +24719,69 @@ func (ec *executionContext) _AccessEventEdge(ctx context.Context, sel ast.Select
 	return out
 }
 
+var activeSessionImplementors = []string{"ActiveSession"}
+
+func (ec *executionContext) _ActiveSession(ctx context.Context, sel ast.SelectionSet, obj *controlsql.ListSessionsOfUserRow) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, activeSessionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ActiveSession")
+		case "id":
+			out.Values[i] = ec._ActiveSession_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "current":
+			out.Values[i] = ec._ActiveSession_current(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userAgent":
+			out.Values[i] = ec._ActiveSession_userAgent(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "tenantName":
+			out.Values[i] = ec._ActiveSession_tenantName(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createdAt":
+			out.Values[i] = ec._ActiveSession_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastUsedAt":
+			out.Values[i] = ec._ActiveSession_lastUsedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expiresAt":
+			out.Values[i] = ec._ActiveSession_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var auditEventImplementors = []string{"AuditEvent"}
 
 func (ec *executionContext) _AuditEvent(ctx context.Context, sel ast.SelectionSet, obj *tenantsql.Event) graphql.Marshaler {
@@ -22208,6 +25283,158 @@ func (ec *executionContext) _ChangeOrderStatusUserError(ctx context.Context, sel
 			}
 		case "code":
 			out.Values[i] = ec._ChangeOrderStatusUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var changePasswordPayloadImplementors = []string{"ChangePasswordPayload"}
+
+func (ec *executionContext) _ChangePasswordPayload(ctx context.Context, sel ast.SelectionSet, obj *ChangePasswordPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, changePasswordPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ChangePasswordPayload")
+		case "userErrors":
+			out.Values[i] = ec._ChangePasswordPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var changePasswordUserErrorImplementors = []string{"ChangePasswordUserError"}
+
+func (ec *executionContext) _ChangePasswordUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, changePasswordUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ChangePasswordUserError")
+		case "field":
+			out.Values[i] = ec._ChangePasswordUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ChangePasswordUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ChangePasswordUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var confirmEmailChangePayloadImplementors = []string{"ConfirmEmailChangePayload"}
+
+func (ec *executionContext) _ConfirmEmailChangePayload(ctx context.Context, sel ast.SelectionSet, obj *ConfirmEmailChangePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, confirmEmailChangePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConfirmEmailChangePayload")
+		case "userErrors":
+			out.Values[i] = ec._ConfirmEmailChangePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var confirmEmailChangeUserErrorImplementors = []string{"ConfirmEmailChangeUserError"}
+
+func (ec *executionContext) _ConfirmEmailChangeUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, confirmEmailChangeUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConfirmEmailChangeUserError")
+		case "field":
+			out.Values[i] = ec._ConfirmEmailChangeUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ConfirmEmailChangeUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ConfirmEmailChangeUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -23013,6 +26240,87 @@ func (ec *executionContext) _DeleteProductUserError(ctx context.Context, sel ast
 	return out
 }
 
+var endSessionPayloadImplementors = []string{"EndSessionPayload"}
+
+func (ec *executionContext) _EndSessionPayload(ctx context.Context, sel ast.SelectionSet, obj *EndSessionPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, endSessionPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EndSessionPayload")
+		case "endedSessionId":
+			out.Values[i] = ec._EndSessionPayload_endedSessionId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._EndSessionPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var endSessionUserErrorImplementors = []string{"EndSessionUserError"}
+
+func (ec *executionContext) _EndSessionUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, endSessionUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EndSessionUserError")
+		case "field":
+			out.Values[i] = ec._EndSessionUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._EndSessionUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._EndSessionUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var invitationImplementors = []string{"Invitation"}
 
 func (ec *executionContext) _Invitation(ctx context.Context, sel ast.SelectionSet, obj *accountsql.Invitation) graphql.Marshaler {
@@ -23514,6 +26822,62 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "signOut":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_signOut(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "endSession":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_endSession(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "signOutEverywhere":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_signOutEverywhere(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reauthenticate":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_reauthenticate(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requestPasswordReset":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_requestPasswordReset(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "resetPassword":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_resetPassword(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changePassword":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_changePassword(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requestEmailChange":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_requestEmailChange(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "confirmEmailChange":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_confirmEmailChange(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -24455,6 +27819,87 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 	return out
 }
 
+var reauthenticatePayloadImplementors = []string{"ReauthenticatePayload"}
+
+func (ec *executionContext) _ReauthenticatePayload(ctx context.Context, sel ast.SelectionSet, obj *ReauthenticatePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reauthenticatePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReauthenticatePayload")
+		case "confirmedUntil":
+			out.Values[i] = ec._ReauthenticatePayload_confirmedUntil(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ReauthenticatePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var reauthenticateUserErrorImplementors = []string{"ReauthenticateUserError"}
+
+func (ec *executionContext) _ReauthenticateUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reauthenticateUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReauthenticateUserError")
+		case "field":
+			out.Values[i] = ec._ReauthenticateUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ReauthenticateUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ReauthenticateUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var refreshSessionPayloadImplementors = []string{"RefreshSessionPayload"}
 
 func (ec *executionContext) _RefreshSessionPayload(ctx context.Context, sel ast.SelectionSet, obj *RefreshSessionPayload) graphql.Marshaler {
@@ -24784,6 +28229,158 @@ func (ec *executionContext) _RemoveMemberUserError(ctx context.Context, sel ast.
 	return out
 }
 
+var requestEmailChangePayloadImplementors = []string{"RequestEmailChangePayload"}
+
+func (ec *executionContext) _RequestEmailChangePayload(ctx context.Context, sel ast.SelectionSet, obj *RequestEmailChangePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestEmailChangePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestEmailChangePayload")
+		case "userErrors":
+			out.Values[i] = ec._RequestEmailChangePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var requestEmailChangeUserErrorImplementors = []string{"RequestEmailChangeUserError"}
+
+func (ec *executionContext) _RequestEmailChangeUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestEmailChangeUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestEmailChangeUserError")
+		case "field":
+			out.Values[i] = ec._RequestEmailChangeUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._RequestEmailChangeUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._RequestEmailChangeUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var requestPasswordResetPayloadImplementors = []string{"RequestPasswordResetPayload"}
+
+func (ec *executionContext) _RequestPasswordResetPayload(ctx context.Context, sel ast.SelectionSet, obj *RequestPasswordResetPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestPasswordResetPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestPasswordResetPayload")
+		case "userErrors":
+			out.Values[i] = ec._RequestPasswordResetPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var requestPasswordResetUserErrorImplementors = []string{"RequestPasswordResetUserError"}
+
+func (ec *executionContext) _RequestPasswordResetUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestPasswordResetUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestPasswordResetUserError")
+		case "field":
+			out.Values[i] = ec._RequestPasswordResetUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._RequestPasswordResetUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._RequestPasswordResetUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var resendInvitationPayloadImplementors = []string{"ResendInvitationPayload"}
 
 func (ec *executionContext) _ResendInvitationPayload(ctx context.Context, sel ast.SelectionSet, obj *ResendInvitationPayload) graphql.Marshaler {
@@ -24845,6 +28442,82 @@ func (ec *executionContext) _ResendInvitationUserError(ctx context.Context, sel 
 			}
 		case "code":
 			out.Values[i] = ec._ResendInvitationUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resetPasswordPayloadImplementors = []string{"ResetPasswordPayload"}
+
+func (ec *executionContext) _ResetPasswordPayload(ctx context.Context, sel ast.SelectionSet, obj *ResetPasswordPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resetPasswordPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResetPasswordPayload")
+		case "userErrors":
+			out.Values[i] = ec._ResetPasswordPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resetPasswordUserErrorImplementors = []string{"ResetPasswordUserError"}
+
+func (ec *executionContext) _ResetPasswordUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resetPasswordUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResetPasswordUserError")
+		case "field":
+			out.Values[i] = ec._ResetPasswordUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ResetPasswordUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ResetPasswordUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -24964,7 +28637,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "refreshToken":
 			out.Values[i] = ec._Session_refreshToken(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "expiresAt":
@@ -25060,6 +28733,87 @@ func (ec *executionContext) _SignInUserError(ctx context.Context, sel ast.Select
 			}
 		case "code":
 			out.Values[i] = ec._SignInUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var signOutEverywherePayloadImplementors = []string{"SignOutEverywherePayload"}
+
+func (ec *executionContext) _SignOutEverywherePayload(ctx context.Context, sel ast.SelectionSet, obj *SignOutEverywherePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signOutEverywherePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignOutEverywherePayload")
+		case "endedSessions":
+			out.Values[i] = ec._SignOutEverywherePayload_endedSessions(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._SignOutEverywherePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var signOutEverywhereUserErrorImplementors = []string{"SignOutEverywhereUserError"}
+
+func (ec *executionContext) _SignOutEverywhereUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signOutEverywhereUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignOutEverywhereUserError")
+		case "field":
+			out.Values[i] = ec._SignOutEverywhereUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._SignOutEverywhereUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._SignOutEverywhereUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -25764,6 +29518,12 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Viewer_memberships(ctx, field, obj)
 				})
+		case "sessions":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Viewer_sessions(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26251,6 +30011,30 @@ func (ec *executionContext) marshalNAccessEventEdge2ᚖgithubᚗcomᚋcommonhold
 	return ec._AccessEventEdge(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNActiveSession2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋcontrolsqlᚐListSessionsOfUserRowᚄ(ctx context.Context, sel ast.SelectionSet, v []*controlsql.ListSessionsOfUserRow) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNActiveSession2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋcontrolsqlᚐListSessionsOfUserRow(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNActiveSession2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋcontrolsqlᚐListSessionsOfUserRow(ctx context.Context, sel ast.SelectionSet, v *controlsql.ListSessionsOfUserRow) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ActiveSession!")
+		return graphql.Null
+	}
+	return ec._ActiveSession(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNAuditEvent2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐEventᚄ(ctx context.Context, sel ast.SelectionSet, v []*tenantsql.Event) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -26487,6 +30271,110 @@ func (ec *executionContext) marshalNChangeOrderStatusUserError2ᚖgithubᚗcom�
 		return graphql.Null
 	}
 	return ec._ChangeOrderStatusUserError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNChangePasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNChangePasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ChangePasswordErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNChangePasswordInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐChangePasswordInput(ctx context.Context, v any) (ChangePasswordInput, error) {
+	res, err := ec.unmarshalInputChangePasswordInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNChangePasswordPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐChangePasswordPayload(ctx context.Context, sel ast.SelectionSet, v *ChangePasswordPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ChangePasswordPayload!")
+		return graphql.Null
+	}
+	return ec._ChangePasswordPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNChangePasswordUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNChangePasswordUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNChangePasswordUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ChangePasswordUserError!")
+		return graphql.Null
+	}
+	return ec._ChangePasswordUserError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNConfirmEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConfirmEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ConfirmEmailChangeErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNConfirmEmailChangeInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmEmailChangeInput(ctx context.Context, v any) (ConfirmEmailChangeInput, error) {
+	res, err := ec.unmarshalInputConfirmEmailChangeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConfirmEmailChangePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmEmailChangePayload(ctx context.Context, sel ast.SelectionSet, v *ConfirmEmailChangePayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConfirmEmailChangePayload!")
+		return graphql.Null
+	}
+	return ec._ConfirmEmailChangePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNConfirmEmailChangeUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConfirmEmailChangeUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNConfirmEmailChangeUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConfirmEmailChangeUserError!")
+		return graphql.Null
+	}
+	return ec._ConfirmEmailChangeUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNCreateCategoryErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
@@ -26951,6 +30839,58 @@ func (ec *executionContext) marshalNDeleteProductUserError2ᚖgithubᚗcomᚋcom
 	return ec._DeleteProductUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNEndSessionErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNEndSessionErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "EndSessionErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNEndSessionInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐEndSessionInput(ctx context.Context, v any) (EndSessionInput, error) {
+	res, err := ec.unmarshalInputEndSessionInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNEndSessionPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐEndSessionPayload(ctx context.Context, sel ast.SelectionSet, v *EndSessionPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "EndSessionPayload!")
+		return graphql.Null
+	}
+	return ec._EndSessionPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNEndSessionUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEndSessionUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNEndSessionUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "EndSessionUserError!")
+		return graphql.Null
+	}
+	return ec._EndSessionUserError(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐAccessEvent(ctx context.Context, v any) (id.AccessEvent, error) {
 	var res id.AccessEvent
 	err := res.UnmarshalGQL(v)
@@ -27048,6 +30988,16 @@ func (ec *executionContext) unmarshalNID2githubᚗcomᚋcommonholdᚋcommonhold�
 }
 
 func (ec *executionContext) marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐProduct(ctx context.Context, sel ast.SelectionSet, v id.Product) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx context.Context, v any) (id.Session, error) {
+	var res id.Session
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx context.Context, sel ast.SelectionSet, v id.Session) graphql.Marshaler {
 	return v
 }
 
@@ -27748,6 +31698,58 @@ func (ec *executionContext) marshalNProductsUpsertUserError2ᚖgithubᚗcomᚋco
 	return ec._ProductsUpsertUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNReauthenticateErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReauthenticateErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ReauthenticateErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNReauthenticateInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐReauthenticateInput(ctx context.Context, v any) (ReauthenticateInput, error) {
+	res, err := ec.unmarshalInputReauthenticateInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReauthenticatePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐReauthenticatePayload(ctx context.Context, sel ast.SelectionSet, v *ReauthenticatePayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ReauthenticatePayload!")
+		return graphql.Null
+	}
+	return ec._ReauthenticatePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNReauthenticateUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReauthenticateUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNReauthenticateUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ReauthenticateUserError!")
+		return graphql.Null
+	}
+	return ec._ReauthenticateUserError(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNRefreshSessionErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := fault.Code(tmp)
@@ -27956,6 +31958,110 @@ func (ec *executionContext) marshalNRemoveMemberUserError2ᚖgithubᚗcomᚋcomm
 	return ec._RemoveMemberUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNRequestEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestEmailChangeErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RequestEmailChangeErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNRequestEmailChangeInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestEmailChangeInput(ctx context.Context, v any) (RequestEmailChangeInput, error) {
+	res, err := ec.unmarshalInputRequestEmailChangeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestEmailChangePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestEmailChangePayload(ctx context.Context, sel ast.SelectionSet, v *RequestEmailChangePayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestEmailChangePayload!")
+		return graphql.Null
+	}
+	return ec._RequestEmailChangePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRequestEmailChangeUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRequestEmailChangeUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRequestEmailChangeUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestEmailChangeUserError!")
+		return graphql.Null
+	}
+	return ec._RequestEmailChangeUserError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNRequestPasswordResetErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestPasswordResetErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RequestPasswordResetErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNRequestPasswordResetInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestPasswordResetInput(ctx context.Context, v any) (RequestPasswordResetInput, error) {
+	res, err := ec.unmarshalInputRequestPasswordResetInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestPasswordResetPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestPasswordResetPayload(ctx context.Context, sel ast.SelectionSet, v *RequestPasswordResetPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestPasswordResetPayload!")
+		return graphql.Null
+	}
+	return ec._RequestPasswordResetPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRequestPasswordResetUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRequestPasswordResetUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRequestPasswordResetUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestPasswordResetUserError!")
+		return graphql.Null
+	}
+	return ec._RequestPasswordResetUserError(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNResendInvitationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := fault.Code(tmp)
@@ -28006,6 +32112,58 @@ func (ec *executionContext) marshalNResendInvitationUserError2ᚖgithubᚗcomᚋ
 		return graphql.Null
 	}
 	return ec._ResendInvitationUserError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNResetPasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNResetPasswordErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ResetPasswordErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNResetPasswordInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐResetPasswordInput(ctx context.Context, v any) (ResetPasswordInput, error) {
+	res, err := ec.unmarshalInputResetPasswordInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNResetPasswordPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐResetPasswordPayload(ctx context.Context, sel ast.SelectionSet, v *ResetPasswordPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResetPasswordPayload!")
+		return graphql.Null
+	}
+	return ec._ResetPasswordPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResetPasswordUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResetPasswordUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNResetPasswordUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResetPasswordUserError!")
+		return graphql.Null
+	}
+	return ec._ResetPasswordUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRevokeInvitationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
@@ -28135,6 +32293,53 @@ func (ec *executionContext) marshalNSignOutErrorCode2githubᚗcomᚋcommonhold�
 		graphql.AddInvalidNullFromMarshaler(ctx, "SignOutErrorCode!")
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNSignOutEverywhereErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSignOutEverywhereErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "SignOutEverywhereErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNSignOutEverywherePayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutEverywherePayload(ctx context.Context, sel ast.SelectionSet, v *SignOutEverywherePayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SignOutEverywherePayload!")
+		return graphql.Null
+	}
+	return ec._SignOutEverywherePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSignOutEverywhereUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSignOutEverywhereUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSignOutEverywhereUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SignOutEverywhereUserError!")
+		return graphql.Null
+	}
+	return ec._SignOutEverywhereUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNSignOutPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutPayload(ctx context.Context, sel ast.SelectionSet, v *SignOutPayload) graphql.Marshaler {
@@ -28782,6 +32987,22 @@ func (ec *executionContext) marshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonhold
 	return v
 }
 
+func (ec *executionContext) unmarshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx context.Context, v any) (*id.Session, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(id.Session)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐSession(ctx context.Context, sel ast.SelectionSet, v *id.Session) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) unmarshalOID2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐUser(ctx context.Context, v any) (*id.User, error) {
 	if v == nil {
 		return nil, nil
@@ -28919,6 +33140,14 @@ func (ec *executionContext) marshalOSession2ᚖgithubᚗcomᚋcommonholdᚋcommo
 		return graphql.Null
 	}
 	return ec._Session(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOSignOutEverywhereInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutEverywhereInput(ctx context.Context, v any) (*SignOutEverywhereInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSignOutEverywhereInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOSignOutInput2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSignOutInput(ctx context.Context, v any) (*SignOutInput, error) {

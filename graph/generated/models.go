@@ -169,6 +169,32 @@ type ChangeOrderStatusPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A new password, by the present one.
+type ChangePasswordInput struct {
+	// The present password.
+	CurrentPassword string `json:"currentPassword"`
+	// The new password, 15 characters or more.
+	NewPassword string `json:"newPassword"`
+}
+
+// The end of a change of password.
+type ChangePasswordPayload struct {
+	// Why the password stays as it was.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A new e-mail address, by a link.
+type ConfirmEmailChangeInput struct {
+	// The token of the link: what stands behind its `#`.
+	Token string `json:"token"`
+}
+
+// The end of a change of address.
+type ConfirmEmailChangePayload struct {
+	// Why the address stays as it was.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // A category to be added.
 type CreateCategoryInput struct {
 	// The name, unique among the categories beside it, 1 to 200 characters.
@@ -328,6 +354,20 @@ type DeleteProductPayload struct {
 	// The product as it was.
 	Product *tenantsql.Product `json:"product,omitempty"`
 	// Why it was not removed.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A session to be ended: one of the caller's.
+type EndSessionInput struct {
+	// The id of a session, `sess_…`.
+	ID id.Session `json:"id"`
+}
+
+// An ended session, or the reason why it did not end.
+type EndSessionPayload struct {
+	// The session that ended, null where none did.
+	EndedSessionID *id.Session `json:"endedSessionId,omitempty"`
+	// Why the session did not end.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
@@ -535,10 +575,24 @@ type ProductsUpsertPayload struct {
 type Query struct {
 }
 
+// The password of the caller, once more.
+type ReauthenticateInput struct {
+	// The password of the account.
+	Password string `json:"password"`
+}
+
+// Until when the password counts as just given.
+type ReauthenticatePayload struct {
+	// Until then this session may do what is dangerous; null where the password was wrong.
+	ConfirmedUntil *time.Time `json:"confirmedUntil,omitempty"`
+	// Why the password does not count.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // A session to be continued.
 type RefreshSessionInput struct {
-	// The refresh token of the session.
-	RefreshToken string `json:"refreshToken"`
+	// The refresh token of the session. Without it: the one in the cookie, where its successor takes its place.
+	RefreshToken graphql.Omittable[*string] `json:"refreshToken,omitempty"`
 }
 
 // A continued session, or the reason why there is none.
@@ -563,6 +617,8 @@ type RegisterTenantInput struct {
 	DisplayName string `json:"displayName"`
 	// The currency of every amount in the tenant. It cannot be changed later.
 	CurrencyCode scalar.Currency `json:"currencyCode"`
+	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
+	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
 }
 
 // A new tenant, or the reasons why there is none.
@@ -603,6 +659,32 @@ type RemoveMemberPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A new e-mail address for the caller.
+type RequestEmailChangeInput struct {
+	// The new address. A link is sent to it.
+	NewEmail string `json:"newEmail"`
+	// The password. It may be left out where it was given in this session in the last ten minutes, by `signIn` or `reauthenticate`.
+	Password graphql.Omittable[*string] `json:"password,omitempty"`
+}
+
+// That a link was sent. Whether somebody has the address already it does not tell.
+type RequestEmailChangePayload struct {
+	// Why none was sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// Whose password is to be reset.
+type RequestPasswordResetInput struct {
+	// The e-mail address of the account.
+	Email string `json:"email"`
+}
+
+// That a link was asked for: whether one was sent it does not tell.
+type RequestPasswordResetPayload struct {
+	// Why none can be sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // An invitation to be sent again.
 type ResendInvitationInput struct {
 	// Which invitation, `inv_…`.
@@ -614,6 +696,20 @@ type ResendInvitationPayload struct {
 	// The invitation as it is now.
 	Invitation *accountsql.Invitation `json:"invitation,omitempty"`
 	// Why it was not sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// A new password, by a link.
+type ResetPasswordInput struct {
+	// The token of the link: what stands behind its `#`.
+	Token string `json:"token"`
+	// The new password, 15 characters or more.
+	NewPassword string `json:"newPassword"`
+}
+
+// The end of a reset.
+type ResetPasswordPayload struct {
+	// Why the password stays as it was.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
@@ -639,6 +735,8 @@ type SignInInput struct {
 	Email string `json:"email"`
 	// The password of the account.
 	Password string `json:"password"`
+	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
+	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
 }
 
 // A session that began, or the reason why none did.
@@ -650,6 +748,20 @@ type SignInPayload struct {
 	// Begins a session in one of the memberships by `switchTenant`, once and within two minutes. Null unless the password was right, the person has several, and none was named.
 	Ticket *string `json:"ticket,omitempty"`
 	// Why no session began.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// Which sessions are to be ended: all of the caller's.
+type SignOutEverywhereInput struct {
+	// Whether this session goes on.
+	KeepCurrent bool `json:"keepCurrent"`
+}
+
+// How many sessions have ended.
+type SignOutEverywherePayload struct {
+	// How many sessions ended, null where something kept them from it.
+	EndedSessions *int32 `json:"endedSessions,omitempty"`
+	// Why no session ended.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 

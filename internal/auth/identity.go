@@ -33,6 +33,8 @@ type identity struct {
 	role    Role
 	epoch   int64     // of the membership
 	expires time.Time // the session
+
+	confirmed *time.Time // when the password was given in the session last
 }
 
 // newIdentities remembers who signed in: while changes are heard of, at most
@@ -63,9 +65,10 @@ func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, e
 		return nil, ended().Because(err)
 	}
 	known, err := s.identities.Get(ctx, h)
-	if err == nil && known.epoch < claims.Epoch {
+	if err == nil && (known.epoch < claims.Epoch || !known.expires.After(s.now())) {
 		// The token is younger than what we remember: it was issued by another server,
-		// whose word of the change has not come yet.
+		// whose word of the change has not come yet. Or the session may have been
+		// refreshed since, of which nobody tells.
 		known, err = s.identities.Fresh(ctx, h)
 	}
 	if err != nil {
@@ -81,7 +84,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (*Principal, e
 	if err != nil {
 		return nil, err
 	}
-	return &Principal{User: known.user, Tenant: open, Role: known.role, Session: h.session}, nil
+	return &Principal{User: known.user, Tenant: open, Role: known.role, Session: h.session, ConfirmedAt: known.confirmed}, nil
 }
 
 // identify asks the database who a holder is, and notes there that the session is
@@ -106,7 +109,7 @@ func (s *Service) identify(ctx context.Context, h holder) (*identity, error) {
 	}
 	return &identity{
 		user: &accountsql.User{ID: row.UserID, Email: row.Email, DisplayName: row.DisplayName, CreatedAt: row.CreatedAt},
-		role: role, epoch: row.Epoch, expires: row.ExpiresAt,
+		role: role, epoch: row.Epoch, expires: row.ExpiresAt, confirmed: row.ConfirmedAt,
 	}, nil
 }
 

@@ -346,7 +346,7 @@ func (s *Service) admit(ctx context.Context, q *controlsql.Queries, invited *con
 	if err := recordAccess(ctx, q, i.TenantID, &g.user, "member.added", member.ID.UUID(), map[string]any{"role": member.Role}); err != nil {
 		return nil, err
 	}
-	return s.beginUntil(ctx, q, g.user, i.TenantID, member.Epoch, until)
+	return s.beginUntil(ctx, q, g.user, i.TenantID, member.Epoch, until, g.session == nil)
 }
 
 // openInvitation finds the invitation of a token, if who sent it may still do so.

@@ -24,7 +24,7 @@ func (s *Service) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		m, err := s.readMeant(r)
-		ctx = context.WithValue(ctx, meantKey{}, m)
+		ctx = context.WithValue(context.WithValue(ctx, meantKey{}, m), clientKey{}, s.readClient(w, r))
 		if err != nil {
 			ctx = context.WithValue(ctx, refusalKey{}, refusal{err, true})
 		} else if header := r.Header.Values("Authorization"); len(header) > 0 {

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
@@ -17,6 +18,8 @@ type Principal struct {
 	Tenant  *tenant.Tenant
 	Role    Role
 	Session id.Session
+
+	ConfirmedAt *time.Time // when the password was given in the session last; nil: never
 }
 
 // Permissions is what the principal may do.

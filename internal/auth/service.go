@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,10 @@ import (
 )
 
 const (
-	// sessionLifetime is how long a sign-in lasts, refreshed or not.
+	// sessionLifetime is how long a sign-in lasts, however often it is refreshed.
 	sessionLifetime = 30 * 24 * time.Hour
+	// sessionIdle is how long it lasts where nobody refreshes it.
+	sessionIdle = 14 * 24 * time.Hour
 	// refreshGrace is how long after its use a refresh token answers with the
 	// same successor: a client whose answer got lost asks again, which is no theft.
 	refreshGrace = 10 * time.Second
@@ -43,6 +46,7 @@ type Service struct {
 	tokens    *Tokens
 	passwords *Passwords
 	ring      *keyring.Keyring // makes the tokens of links and tickets
+	proxies   []netip.Prefix   // whose word on who speaks is taken
 
 	identities *memory.Memory[holder, *identity]
 	baseDomain string // "": tenants have no host names
@@ -127,6 +131,9 @@ func (s *Service) Enter(ctx context.Context, slug, email, password string) (Entr
 		}
 	}
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		if err := keepCredentials(ctx, q, account); err != nil {
+			return err
+		}
 		in.Session, err = s.begin(ctx, q, account.User.ID, t.ID, rows[at].Membership.Epoch)
 		return err
 	})
@@ -136,8 +143,22 @@ func (s *Service) Enter(ctx context.Context, slug, email, password string) (Entr
 	return in, err
 }
 
-func (s *Service) checkPassword(ctx context.Context, email, password string) (*controlsql.GetUserForSignInRow, error) {
-	account, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: strings.ToLower(strings.TrimSpace(email))})
+// checkPassword finds the account of an address whose password this is.
+//
+// Errors: fault.BadCredential at "password", the same after the same work for an unknown
+// address and a wrong password; fault.RateLimited, without that work, for both alike.
+func (s *Service) checkPassword(ctx context.Context, email, password string) (account *controlsql.GetUserForSignInRow, err error) {
+	email = strings.ToLower(strings.TrimSpace(email))
+	tried, err := s.beginTry(ctx, email)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if !fault.Is(err, fault.BadCredential) {
+			s.endTry(ctx, tried, err == nil)
+		}
+	}()
+	account, err = s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: email})
 	unknown := postgres.IsNoRows(err) || hasNUL(email)
 	if err != nil && !unknown {
 		return nil, err
@@ -151,26 +172,49 @@ func (s *Service) checkPassword(ctx context.Context, email, password string) (*c
 		return nil, err
 	}
 	if !ok {
-		return nil, fault.New(fault.BadCredential, "The e-mail address or the password is wrong.").At("password")
+		return nil, badCredential()
 	}
 	if s.passwords.NeedsRehash(hash) {
 		if newer, err := s.passwords.Hash(ctx, password); err == nil {
-			_ = s.db.Control().SetPasswordHash(ctx, controlsql.SetPasswordHashParams{UserID: account.User.ID, PasswordHash: newer}) // next time, then
+			_ = s.db.Control().SetPasswordHash(ctx, controlsql.SetPasswordHashParams{UserID: account.User.ID, PasswordHash: newer, Version: account.CredentialsVersion}) // next time, then
 		}
 	}
 	return account, nil
 }
 
-// begin makes a session and its first tokens in the caller's transaction. epoch is
-// that of the membership, as it was when it was looked at.
-func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64) (*Session, error) {
-	return s.beginUntil(ctx, q, user, t, epoch, s.tokens.now().Add(sessionLifetime))
+func badCredential() *fault.Error {
+	return fault.New(fault.BadCredential, "The e-mail address or the password is wrong.").At("password")
 }
 
-// beginUntil is begin for a session that has no full life of its own.
-func (s *Service) beginUntil(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64, until time.Time) (*Session, error) {
-	session := id.NewSession()
-	err := q.CreateSession(ctx, controlsql.CreateSessionParams{ID: session, UserID: user, TenantID: t, ExpiresAt: until})
+// keepCredentials keeps the password that was checked from changing until the caller's
+// transaction ends: whoever changes it ends the sessions that were begun with it, and
+// none begins with it afterwards.
+//
+// Errors: fault.BadCredential where it has changed since.
+func keepCredentials(ctx context.Context, q *controlsql.Queries, account *controlsql.GetUserForSignInRow) error {
+	_, err := q.LockCredentials(ctx, controlsql.LockCredentialsParams{UserID: account.User.ID, Version: account.CredentialsVersion})
+	if postgres.IsNoRows(err) {
+		return badCredential()
+	}
+	return err
+}
+
+// begin makes a session and its first tokens in the caller's transaction. epoch is
+// that of the membership, as it was when it was looked at. The password was just given.
+func (s *Service) begin(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64) (*Session, error) {
+	return s.beginUntil(ctx, q, user, t, epoch, s.tokens.now().Add(sessionLifetime), true)
+}
+
+// beginUntil is begin for a session that has no full life of its own, or in which nobody
+// gave the password.
+func (s *Service) beginUntil(ctx context.Context, q *controlsql.Queries, user id.User, t tenant.ID, epoch int64, until time.Time, confirmed bool) (*Session, error) {
+	session, idle := id.NewSession(), s.tokens.now().Add(sessionIdle)
+	if idle.After(until) {
+		idle = until
+	}
+	err := q.CreateSession(ctx, controlsql.CreateSessionParams{
+		ID: session, UserID: user, TenantID: t, ExpiresAt: idle, EndsAt: until, UserAgent: clientOf(ctx).userAgent, Confirmed: confirmed,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +316,7 @@ func (s *Service) rotate(ctx context.Context, q *controlsql.Queries, presented [
 	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(successor), SessionID: row.Session.ID}); err != nil {
 		return nil, err
 	}
-	if err := q.TouchSession(ctx, controlsql.TouchSessionParams{ID: row.Session.ID}); err != nil {
+	if err := q.ExtendSession(ctx, controlsql.ExtendSessionParams{ID: row.Session.ID, Until: s.tokens.now().Add(sessionIdle)}); err != nil {
 		return nil, err
 	}
 	return successor, recordAccess(ctx, q, row.Session.TenantID, &row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
@@ -370,6 +414,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant,
 	var owner id.User
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		if hash == "" {
+			if err := keepCredentials(ctx, q, known); err != nil {
+				return err
+			}
 			owner, name = known.User.ID, known.User.DisplayName
 		} else if owner, err = createUser(ctx, q, email, name, hash); err != nil {
 			return err

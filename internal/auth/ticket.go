@@ -82,7 +82,7 @@ func (s *Service) SwitchTenant(ctx context.Context, slug string, ticket *string)
 			unfinished = func() error { return s.registry.EnsureDefaults(ctx, t.ID, user) }
 		}
 		entered = &memberships[at]
-		session, err = s.beginUntil(ctx, q, user, t.ID, rows[at].Membership.Epoch, until)
+		session, err = s.beginUntil(ctx, q, user, t.ID, rows[at].Membership.Epoch, until, ticket != nil)
 		return err
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ func lockedUntil(ctx context.Context, q *controlsql.Queries, session id.Session,
 	if err != nil {
 		return time.Time{}, err
 	}
-	return held.ExpiresAt, nil
+	return held.EndsAt, nil
 }
 
 func (s *Service) useTicket(ctx context.Context, q *controlsql.Queries, ticket string) (id.User, error) {

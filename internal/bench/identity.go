@@ -13,6 +13,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/postgres"
 )
 
@@ -27,14 +28,18 @@ func (b *bench) identity(ctx context.Context, r *report, url func(string) string
 	if err != nil {
 		return err
 	}
+	ring, _, err := keyring.New()
+	if err != nil {
+		return err
+	}
 	passwords := auth.NewPasswords(auth.TestPasswordParams())
-	here := auth.NewService(b.db, control.NewRegistry(b.db), tokens, passwords, nil)
+	here := auth.NewService(b.db, control.NewRegistry(b.db), tokens, passwords, ring)
 	second, err := postgres.Open(ctx, postgres.Config{AppURL: url("commonhold_app"), ControlURL: url("commonhold_control"), MaxConns: 2})
 	if err != nil {
 		return err
 	}
 	defer second.Close()
-	there := auth.NewService(second, control.NewRegistry(second), tokens, passwords, nil)
+	there := auth.NewService(second, control.NewRegistry(second), tokens, passwords, ring)
 
 	_, session, err := here.Register(ctx, auth.Registration{
 		Tenant: control.Registration{Name: "Bench", Slug: "bench-identity", Currency: "EUR"},

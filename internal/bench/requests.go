@@ -25,6 +25,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/demo"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/server"
 )
 
@@ -67,8 +68,12 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
+	ring, _, err := keyring.New()
+	if err != nil {
+		return err
+	}
 	registry := control.NewRegistry(b.db)
-	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil)
+	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring)
 	if err := demo.Seed(ctx, b.db, registry, people); err != nil {
 		return err
 	}

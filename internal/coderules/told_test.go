@@ -17,16 +17,21 @@ var toldRule = rule{name: "told", check: untold, excepted: map[string]exception{
 // telling says which function tells of what a statement of queries/control changes;
 // or, beginning with a space, why nobody need be told.
 var telling = map[string]string{
-	"RevokeSession":       "TellOfSession",
-	"SetMembership":       "TellOfUser",
-	"EndSessionsOfMember": "TellOfUser",
-	"AdmitMember":         "TellOfUser",
-	"CreateTenant":        "TellOfTenant",
-	"SetTenantStatus":     "TellOfTenant",
+	"RevokeSession":        "TellOfSession",
+	"SetMembership":        "TellOfUser",
+	"EndSessionsOfMember":  "TellOfUser",
+	"AdmitMember":          "TellOfUser",
+	"CreateTenant":         "TellOfTenant",
+	"SetTenantStatus":      "TellOfTenant",
+	"RevokeSessionOfUser":  "TellOfSession",
+	"RevokeSessionsOfUser": "TellOfUser",
+	"ConfirmSession":       "TellOfSession",
+	"SetUserEmail":         "TellOfUser",
 
 	"CreateUser":        " nobody remembers who was not there",
 	"CreateMembership":  " nobody remembers who was no member",
 	"CreateSession":     " nobody remembers a session that was not there",
+	"ExtendSession":     " who meets a session past the end that is remembered looks again",
 	"TouchSession":      " when a session was used last is remembered nowhere",
 	"CreatePlacement":   " part of making a tenant, of which CreateTenant tells",
 	"SetTenantDefaults": " that a home has its defaults is remembered nowhere",

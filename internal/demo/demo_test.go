@@ -15,6 +15,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -57,7 +58,11 @@ func open(t *testing.T, w *pgtest.World, superURL string) *database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &database{World: w, people: auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), nil)}
+	ring, _, err := keyring.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &database{World: w, people: auth.NewService(w.DB, w.Registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring)}
 	if d.super, err = pgx.Connect(context.Background(), superURL); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Code names a kind of error. Codes are part of the public contract: they are
@@ -35,6 +36,7 @@ const (
 	BadRequest      Code = "BAD_REQUEST"
 	Unauthenticated Code = "UNAUTHENTICATED"
 	Forbidden       Code = "FORBIDDEN"
+	Reauthenticate  Code = "REAUTHENTICATE" // the password must be given again first
 	TenantSuspended Code = "TENANT_SUSPENDED"
 	TenantMismatch  Code = "TENANT_MISMATCH" // the request means another tenant than its credential
 	TenantMoved     Code = "TENANT_MOVED"    // the door refused twice: the tenant is between two homes
@@ -86,6 +88,8 @@ type Error struct {
 	Message string
 	Field   []string // path of the offending input field, outermost first; nil where none is to blame
 	Cause   error    // logged, never shown
+
+	RetryAfter time.Duration // when trying again is worth it; 0: nothing is said
 }
 
 // New makes a coded error.
@@ -96,6 +100,12 @@ func New(code Code, format string, args ...any) *Error {
 // At names the input field that is to blame.
 func (e *Error) At(field ...string) *Error {
 	e.Field = field
+	return e
+}
+
+// After says when to try again, in whole seconds.
+func (e *Error) After(wait time.Duration) *Error {
+	e.RetryAfter = max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
 	return e
 }
 

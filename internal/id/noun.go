@@ -137,6 +137,12 @@ func (v Member) MarshalGQL(w io.Writer) { v.write(w) }
 func (v *Member) UnmarshalGQL(from any) error { return v.read(from) }
 
 // MarshalGQL writes the public form.
+func (v Session) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *Session) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
 func (v Event) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.

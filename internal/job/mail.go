@@ -88,22 +88,46 @@ const (
 // Errors: fault.Invalid for a name or address that no header can hold, which who
 // stores it has refused before; an error without a code for a mail that is not whole.
 func Send(ctx context.Context, q *controlsql.Queries, m Mail) error {
-	m, err := m.clean()
+	args, err := m.write()
 	if err != nil {
 		return err
-	}
-	id, err := uuid.NewRandom() // tells its receiver nothing, unlike River's number
-	if err != nil {
-		return fmt.Errorf("name a mail: %w", err)
-	}
-	args, err := json.Marshal(mail{ID: id, Mail: m})
-	if err != nil {
-		return fmt.Errorf("write a mail down: %w", err)
 	}
 	if err := q.CreateJob(ctx, controlsql.CreateJobParams{Kind: mail{}.Kind(), Queue: queue, Args: args, MaxAttempts: maxAttempts}); err != nil {
 		return fmt.Errorf("leave a mail: %w", err)
 	}
 	return nil
+}
+
+// SendIfNoted is Send for a mail whose link was noted in mail_links by the transaction of
+// q. Where it was not, because nobody has the address, the same is done and no mail left.
+//
+// Errors: as Send.
+func SendIfNoted(ctx context.Context, q *controlsql.Queries, m Mail) error {
+	args, err := m.write()
+	if err != nil {
+		return err
+	}
+	if err := q.CreateJobOfLink(ctx, controlsql.CreateJobOfLinkParams{Kind: mail{}.Kind(), Queue: queue, Args: args, MaxAttempts: maxAttempts, LinkID: m.Link.ID}); err != nil {
+		return fmt.Errorf("leave a mail: %w", err)
+	}
+	return nil
+}
+
+// write is the mail as it lies in the database.
+func (m Mail) write() ([]byte, error) {
+	m, err := m.clean()
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewRandom() // tells its receiver nothing, unlike River's number
+	if err != nil {
+		return nil, fmt.Errorf("name a mail: %w", err)
+	}
+	args, err := json.Marshal(mail{ID: id, Mail: m})
+	if err != nil {
+		return nil, fmt.Errorf("write a mail down: %w", err)
+	}
+	return args, nil
 }
 
 // clean is the mail as it will be sent: addresses that are addresses, names of one

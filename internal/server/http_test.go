@@ -488,6 +488,8 @@ func TestSessionsBeginAlone(t *testing.T) {
 		`mutation { ...f ... on Mutation { b: ` + guess + ` } } fragment f on Mutation { a: ` + guess + ` }`,
 		`mutation { signOut { clientMutationId } createCategory(input: {name: "x"}) { category { id } } }`,
 		`mutation { __typename ` + guess + ` again: ` + guess + ` }`,
+		`mutation { ` + numbered(40, `a#: reauthenticate(input: {password: "a guess"}) { confirmedUntil } `) + `}`,
+		`mutation { signOutEverywhere { endedSessions } createCategory(input: {name: "x"}) { category { id } } }`,
 	} {
 		a := owner.Do(t, document, nil)
 		if a.Code() != "BAD_REQUEST" || a.Data != nil || !strings.Contains(string(a.Body), "must be the only field") || len(a.Errors) != 1 {

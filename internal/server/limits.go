@@ -105,8 +105,8 @@ func (*limiter) MutateOperationContext(_ context.Context, op *graphql.OperationC
 	return nil
 }
 
-// standsAlone refuses a session's beginning or end beside anything else: fifty
-// guesses of a password in one document, or work after the sign-out.
+// standsAlone refuses what begins or ends sessions, or takes a password, beside anything
+// else: fifty guesses of a password in one document, or work after the sign-out.
 func standsAlone(op *graphql.OperationContext) *fault.Error {
 	if op.Operation.Operation != ast.Mutation {
 		return nil
@@ -120,7 +120,9 @@ func standsAlone(op *graphql.OperationContext) *fault.Error {
 	}
 	for _, field := range fields {
 		switch field.Name {
-		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant":
+		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant",
+			"endSession", "signOutEverywhere", "reauthenticate",
+			"requestPasswordReset", "resetPassword", "changePassword", "requestEmailChange", "confirmEmailChange":
 			if work > 1 {
 				return fault.New(fault.BadRequest, "%s must be the only field of its request. Send the others on their own.", field.Name)
 			}

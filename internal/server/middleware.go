@@ -135,7 +135,7 @@ func (c Config) cors() func(http.Handler) http.Handler {
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return c.allowed(origin) },
 		AllowedMethods:  []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:  []string{"Authorization", "Content-Type", "Accept", keyHeader, "X-Tenant-ID"},
-		ExposedHeaders:  []string{"X-Request-Id", replayHeader},
+		ExposedHeaders:  []string{"X-Request-Id", "Retry-After", replayHeader},
 		MaxAge:          600,
 	})
 }

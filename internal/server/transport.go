@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -106,9 +107,19 @@ func (t transport) answer(w http.ResponseWriter, media string, op *graphql.Opera
 		notExecuted(w, media, response.Errors)
 		return
 	}
+	retryLater(w.Header(), response.Errors)
 	response.Errors = few(response.Errors, maxErrors)
 	response.Extensions = map[string]any{"cost": t.pricing.of(op, response.Data)}
 	respond(w, http.StatusOK, response, before)
+}
+
+// retryLater says in the header too when to try again (RFC 9110, section 10.2.3).
+func retryLater(header http.Header, errs gqlerror.List) {
+	for _, err := range errs {
+		if seconds, ok := err.Extensions["retryAfter"].(int); ok {
+			header.Set("Retry-After", strconv.Itoa(seconds))
+		}
+	}
 }
 
 // few are as many errors as there is room for, and one that counts the others.

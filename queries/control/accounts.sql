@@ -9,13 +9,14 @@ returning *;
 insert into user_credentials (user_id, password_hash) values (@user_id, @password_hash);
 
 -- name: SetPasswordHash :exec
--- SetPasswordHash replaces a hash by one of newer parameters.
+-- SetPasswordHash replaces a hash by one of newer parameters, of the same password: where
+-- that has become another one it changes nothing.
 update user_credentials set password_hash = @password_hash, updated_at = now()
-where user_id = @user_id;
+where user_id = @user_id and version = @version;
 
 -- name: GetUserForSignIn :one
 -- GetUserForSignIn reads a person with their password hash.
-select sqlc.embed(u), c.password_hash from users as u
+select sqlc.embed(u), c.password_hash, c.version as credentials_version from users as u
 join user_credentials as c on c.user_id = u.id
 where u.email = @email;
 
@@ -37,9 +38,16 @@ order by t.slug
 limit 1000;
 
 -- name: CreateSession :exec
--- CreateSession begins a sign-in.
-insert into sessions (id, user_id, tenant_id, expires_at)
-values (@id, @user_id, @tenant_id, @expires_at);
+-- CreateSession begins a sign-in. It is confirmed where the password was just given.
+insert into sessions (id, user_id, tenant_id, expires_at, ends_at, user_agent, confirmed_at)
+values (@id, @user_id, @tenant_id, @expires_at, @ends_at, @user_agent, case when @confirmed::boolean then now() end);
+
+-- name: LockCredentials :one
+-- LockCredentials keeps a person's password from changing until this transaction ends. No
+-- row: it has become another one than that of this version.
+select user_id from user_credentials
+where user_id = @user_id and version = @version
+for share;
 
 -- name: GetSessionOfToken :one
 -- GetSessionOfToken checks an access token's session: live, of this person, in
@@ -47,7 +55,7 @@ values (@id, @user_id, @tenant_id, @expires_at);
 -- role is what lets the caller into the tenant, and the tenant's status because a
 -- server may remember another.
 select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, m.epoch, t.status as tenant_status,
-       s.expires_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
+       s.expires_at, s.confirmed_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
 from sessions as s
 join users as u on u.id = s.user_id
 join tenants as t on t.id = s.tenant_id

@@ -8,6 +8,16 @@ with job as (
 )
 select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
 
+-- name: CreateJobOfLink :exec
+-- CreateJobOfLink is CreateJob for a mail that holds a link, where that link was noted in
+-- this transaction, and nothing where it was not: the same work either way.
+with job as (
+    insert into river_job (kind, queue, args, max_attempts)
+    select @kind, @queue, @args, @max_attempts from mail_links as l where l.id = @link_id
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
+
 -- name: MayNotify :one
 -- MayNotify tells whether CreateJob may wake anybody: hardening takes that right from
 -- everybody but this role.

@@ -64,8 +64,8 @@ func (q *Queries) CreateRefreshToken(ctx context.Context, arg CreateRefreshToken
 }
 
 const createSession = `-- name: CreateSession :exec
-insert into sessions (id, user_id, tenant_id, expires_at)
-values ($1, $2, $3, $4)
+insert into sessions (id, user_id, tenant_id, expires_at, ends_at, user_agent, confirmed_at)
+values ($1, $2, $3, $4, $5, $6, case when $7::boolean then now() end)
 `
 
 type CreateSessionParams struct {
@@ -73,15 +73,21 @@ type CreateSessionParams struct {
 	UserID    id.User
 	TenantID  tenant.ID
 	ExpiresAt time.Time
+	EndsAt    time.Time
+	UserAgent *string
+	Confirmed bool
 }
 
-// CreateSession begins a sign-in.
+// CreateSession begins a sign-in. It is confirmed where the password was just given.
 func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) error {
 	_, err := q.db.Exec(ctx, createSession,
 		arg.ID,
 		arg.UserID,
 		arg.TenantID,
 		arg.ExpiresAt,
+		arg.EndsAt,
+		arg.UserAgent,
+		arg.Confirmed,
 	)
 	return err
 }
@@ -173,7 +179,7 @@ func (q *Queries) GetActiveMembership(ctx context.Context, arg GetActiveMembersh
 
 const getSessionOfToken = `-- name: GetSessionOfToken :one
 select u.id as user_id, u.email, u.display_name, u.created_at, m.id as membership_id, m.role, m.epoch, t.status as tenant_status,
-       s.expires_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
+       s.expires_at, s.confirmed_at, (s.last_used_at < now() - interval '1 minute')::boolean as unnoted
 from sessions as s
 join users as u on u.id = s.user_id
 join tenants as t on t.id = s.tenant_id
@@ -198,6 +204,7 @@ type GetSessionOfTokenRow struct {
 	Epoch        int64
 	TenantStatus tenant.Status
 	ExpiresAt    time.Time
+	ConfirmedAt  *time.Time
 	Unnoted      bool
 }
 
@@ -218,13 +225,14 @@ func (q *Queries) GetSessionOfToken(ctx context.Context, arg GetSessionOfTokenPa
 		&i.Epoch,
 		&i.TenantStatus,
 		&i.ExpiresAt,
+		&i.ConfirmedAt,
 		&i.Unnoted,
 	)
 	return &i, err
 }
 
 const getUserForSignIn = `-- name: GetUserForSignIn :one
-select u.id, u.email, u.display_name, u.created_at, c.password_hash from users as u
+select u.id, u.email, u.display_name, u.created_at, c.password_hash, c.version as credentials_version from users as u
 join user_credentials as c on c.user_id = u.id
 where u.email = $1
 `
@@ -234,8 +242,9 @@ type GetUserForSignInParams struct {
 }
 
 type GetUserForSignInRow struct {
-	User         User
-	PasswordHash string
+	User               User
+	PasswordHash       string
+	CredentialsVersion int64
 }
 
 // GetUserForSignIn reads a person with their password hash.
@@ -248,6 +257,7 @@ func (q *Queries) GetUserForSignIn(ctx context.Context, arg GetUserForSignInPara
 		&i.User.DisplayName,
 		&i.User.CreatedAt,
 		&i.PasswordHash,
+		&i.CredentialsVersion,
 	)
 	return &i, err
 }
@@ -347,6 +357,26 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 	return items, nil
 }
 
+const lockCredentials = `-- name: LockCredentials :one
+select user_id from user_credentials
+where user_id = $1 and version = $2
+for share
+`
+
+type LockCredentialsParams struct {
+	UserID  id.User
+	Version int64
+}
+
+// LockCredentials keeps a person's password from changing until this transaction ends. No
+// row: it has become another one than that of this version.
+func (q *Queries) LockCredentials(ctx context.Context, arg LockCredentialsParams) (id.User, error) {
+	row := q.db.QueryRow(ctx, lockCredentials, arg.UserID, arg.Version)
+	var user_id id.User
+	err := row.Scan(&user_id)
+	return user_id, err
+}
+
 const lockMembers = `-- name: LockMembers :many
 select tenant_id, id, user_id, role, status, created_at, updated_at, epoch from memberships
 where tenant_id = $1
@@ -394,7 +424,7 @@ func (q *Queries) LockMembers(ctx context.Context, arg LockMembersParams) ([]*Me
 }
 
 const lockRefreshToken = `-- name: LockRefreshToken :one
-select r.token_hash, r.session_id, r.created_at, r.used_at, r.successor_salt, s.id, s.user_id, s.tenant_id, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.revoked_why, now()::timestamptz as read_at from refresh_tokens as r
+select r.token_hash, r.session_id, r.created_at, r.used_at, r.successor_salt, s.id, s.user_id, s.tenant_id, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.revoked_why, s.ends_at, s.confirmed_at, s.user_agent, now()::timestamptz as read_at from refresh_tokens as r
 join sessions as s on s.id = r.session_id
 where r.token_hash = $1
 for update
@@ -429,6 +459,9 @@ func (q *Queries) LockRefreshToken(ctx context.Context, arg LockRefreshTokenPara
 		&i.Session.ExpiresAt,
 		&i.Session.RevokedAt,
 		&i.Session.RevokedWhy,
+		&i.Session.EndsAt,
+		&i.Session.ConfirmedAt,
+		&i.Session.UserAgent,
 		&i.ReadAt,
 	)
 	return &i, err
@@ -437,7 +470,7 @@ func (q *Queries) LockRefreshToken(ctx context.Context, arg LockRefreshTokenPara
 const revokeSession = `-- name: RevokeSession :one
 update sessions set revoked_at = now(), revoked_why = $1
 where id = $2 and revoked_at is null
-returning id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why
+returning id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why, ends_at, confirmed_at, user_agent
 `
 
 type RevokeSessionParams struct {
@@ -458,6 +491,9 @@ func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) (*
 		&i.ExpiresAt,
 		&i.RevokedAt,
 		&i.RevokedWhy,
+		&i.EndsAt,
+		&i.ConfirmedAt,
+		&i.UserAgent,
 	)
 	return &i, err
 }
@@ -500,17 +536,19 @@ func (q *Queries) SetMembership(ctx context.Context, arg SetMembershipParams) (*
 
 const setPasswordHash = `-- name: SetPasswordHash :exec
 update user_credentials set password_hash = $1, updated_at = now()
-where user_id = $2
+where user_id = $2 and version = $3
 `
 
 type SetPasswordHashParams struct {
 	PasswordHash string
 	UserID       id.User
+	Version      int64
 }
 
-// SetPasswordHash replaces a hash by one of newer parameters.
+// SetPasswordHash replaces a hash by one of newer parameters, of the same password: where
+// that has become another one it changes nothing.
 func (q *Queries) SetPasswordHash(ctx context.Context, arg SetPasswordHashParams) error {
-	_, err := q.db.Exec(ctx, setPasswordHash, arg.PasswordHash, arg.UserID)
+	_, err := q.db.Exec(ctx, setPasswordHash, arg.PasswordHash, arg.UserID, arg.Version)
 	return err
 }
 

@@ -6,6 +6,8 @@ package controlsql
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/google/uuid"
 )
 
 const createJob = `-- name: CreateJob :exec
@@ -32,6 +34,36 @@ func (q *Queries) CreateJob(ctx context.Context, arg CreateJobParams) error {
 		arg.Queue,
 		arg.Args,
 		arg.MaxAttempts,
+	)
+	return err
+}
+
+const createJobOfLink = `-- name: CreateJobOfLink :exec
+with job as (
+    insert into river_job (kind, queue, args, max_attempts)
+    select $1, $2, $3, $4 from mail_links as l where l.id = $5
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job
+`
+
+type CreateJobOfLinkParams struct {
+	Kind        string
+	Queue       string
+	Args        json.RawMessage
+	MaxAttempts int16
+	LinkID      uuid.UUID
+}
+
+// CreateJobOfLink is CreateJob for a mail that holds a link, where that link was noted in
+// this transaction, and nothing where it was not: the same work either way.
+func (q *Queries) CreateJobOfLink(ctx context.Context, arg CreateJobOfLinkParams) error {
+	_, err := q.db.Exec(ctx, createJobOfLink,
+		arg.Kind,
+		arg.Queue,
+		arg.Args,
+		arg.MaxAttempts,
+		arg.LinkID,
 	)
 	return err
 }

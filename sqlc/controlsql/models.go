@@ -35,6 +35,16 @@ type Invitation struct {
 	RevokedAt  *time.Time
 }
 
+type MailLink struct {
+	ID        uuid.UUID
+	Purpose   string
+	UserID    id.User
+	Email     string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    *time.Time
+}
+
 type Membership struct {
 	TenantID  tenant.ID
 	ID        id.Member
@@ -65,14 +75,17 @@ type RefreshToken struct {
 }
 
 type Session struct {
-	ID         id.Session
-	UserID     id.User
-	TenantID   tenant.ID
-	CreatedAt  time.Time
-	LastUsedAt time.Time
-	ExpiresAt  time.Time
-	RevokedAt  *time.Time
-	RevokedWhy *string
+	ID          id.Session
+	UserID      id.User
+	TenantID    tenant.ID
+	CreatedAt   time.Time
+	LastUsedAt  time.Time
+	ExpiresAt   time.Time
+	RevokedAt   *time.Time
+	RevokedWhy  *string
+	EndsAt      time.Time
+	ConfirmedAt *time.Time
+	UserAgent   *string
 }
 
 type SigningKey struct {

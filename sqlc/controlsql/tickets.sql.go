@@ -35,7 +35,7 @@ func (q *Queries) CreateSignInTicket(ctx context.Context, arg CreateSignInTicket
 }
 
 const lockSession = `-- name: LockSession :one
-select id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why from sessions
+select id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why, ends_at, confirmed_at, user_agent from sessions
 where id = $1 and user_id = $2 and revoked_at is null and expires_at > now()
 for share
 `
@@ -59,6 +59,9 @@ func (q *Queries) LockSession(ctx context.Context, arg LockSessionParams) (*Sess
 		&i.ExpiresAt,
 		&i.RevokedAt,
 		&i.RevokedWhy,
+		&i.EndsAt,
+		&i.ConfirmedAt,
+		&i.UserAgent,
 	)
 	return &i, err
 }

@@ -118,6 +118,15 @@ var platform = map[string]string{
 	"GetTenant":                    "the registry finds a tenant by its id, before it is entered",
 	"GetTenantIDBySlug":            "the registry finds a tenant by its slug, before it is entered",
 	"GetTenantBySlug":              "the registry finds a tenant by its address, before it is entered",
+	"ListSessionsOfUser":           "a person's devices are no tenant's; bound to the person",
+	"ExtendSession":                "a refresh prolongs the session that its token named",
+	"ConfirmSession":               "a password is the person's; bound to the session that asks",
+	"RevokeSessionOfUser":          "a person ends a session of their own, in whichever tenant; bound to the person",
+	"RevokeSessionsOfUser":         "a person ends all sessions of their own, in all tenants; bound to the person",
+	"CreateMailLink":               "a link for whoever has an address: a person is no tenant's",
+	"DeleteOldMailLinks":           "forgets links of whoever has an address",
+	"LockUser":                     "who changes a password or an address locks the person, whichever tenants they are in",
+	"SetUserEmail":                 "a person's address is the same in every tenant; bound to the person",
 }
 
 // unlisted compares the platform's queries with the list.

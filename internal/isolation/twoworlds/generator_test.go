@@ -77,17 +77,21 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 		}
 		return g.me.password, own // of the other side's people it is the wrong one
 	},
+	"newPassword": func(g *generator, _ string) (string, origin) { return g.me.password, own },
+	"newEmail": func(g *generator, _ string) (string, origin) {
+		return strings.ToLower(g.me.fresh("moved")) + "@tests.example", plain
+	},
+	"token": func(g *generator, c string) (string, origin) {
+		if token, ok := pick(g.rng, g.me.texts[links[c]]); ok && g.chance(0.9) {
+			return token, own
+		}
+		return "cht_" + strings.Repeat("A", 64), junk
+	},
 	"refreshToken": func(g *generator, _ string) (string, origin) {
 		if token, ok := pick(g.rng, g.me.texts["refreshToken"]); ok && g.chance(0.9) {
 			return token, own
 		}
 		return "chr_" + strings.Repeat("A", 43), junk
-	},
-	"token": func(g *generator, _ string) (string, origin) {
-		if token, ok := pick(g.rng, g.me.texts["invitation"]); ok && g.chance(0.9) {
-			return token, own
-		}
-		return "cht_" + strings.Repeat("A", 64), junk
 	},
 	"ticket": func(g *generator, _ string) (string, origin) {
 		if ticket, ok := pick(g.rng, g.me.texts["ticket"]); ok && g.chance(0.9) {
@@ -97,6 +101,11 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 	},
 	"clientMutationId": func(g *generator, _ string) (string, origin) { return g.me.fresh("mine"), plain },
 }
+
+func init() { texts["currentPassword"] = texts["password"] }
+
+// links are what the tokens of mailed links are for.
+var links = map[string]string{"ResetPasswordInput.token": "password reset", "ConfirmEmailChangeInput.token": "email change", "AcceptInvitationInput.token": "invitation"}
 
 // numbers say how an Int is made, by the name of its argument or input field.
 var numbers = map[string]func(*generator) int{
@@ -112,9 +121,25 @@ var numbers = map[string]func(*generator) int{
 var nouns = map[string]string{
 	"parentId": "Category", "actorId": "User", "entityId": anything,
 	"PlaceDraftInput.id": "Order", "ResendInvitationInput.id": "Invitation", "RevokeInvitationInput.id": "Invitation",
+	"EndSessionInput.id": "ActiveSession",
 }
 
 const anything = "*"
+
+// unasked are fields that nobody asks for, with the reason.
+var unasked = map[string]string{
+	"ActiveSession.lastUsedAt": "is noted where the server has to look who holds the session: after how long it forgot is a matter of real time",
+}
+
+// alone are the mutations that must be the only field of their request.
+var alone = map[string]bool{
+	"signOut": true, "endSession": true, "signOutEverywhere": true, "reauthenticate": true,
+	"changePassword": true, "requestEmailChange": true,
+}
+
+func standsAlone(field *ast.FieldDefinition) bool {
+	return field.Directives.ForName("public") != nil || alone[field.Name]
+}
 
 // usual is the value that an enum has most of the time: a tenant has one currency.
 var usual = map[string]string{"CurrencyCode": "EUR"}
@@ -145,7 +170,7 @@ func (g *generator) operation() *operation {
 	roots := 1
 	if parent == g.schema.Mutation {
 		g.op.kind = ast.Mutation
-		if field.Directives.ForName("public") == nil && field.Name != "signOut" && g.chance(0.08) {
+		if !standsAlone(field) && g.chance(0.08) {
 			roots = 2
 		}
 	} else if g.chance(0.2) {
@@ -159,7 +184,7 @@ func (g *generator) operation() *operation {
 		g.op.root = append(g.op.root, sel)
 		for next := true; next; {
 			if _, field = g.rootField(); parent.Fields.ForName(field.Name) != nil {
-				next = g.op.kind == ast.Mutation && (field.Directives.ForName("public") != nil || field.Name == "signOut")
+				next = g.op.kind == ast.Mutation && standsAlone(field)
 			}
 		}
 	}
@@ -248,7 +273,7 @@ func (g *generator) below(of *ast.Definition, list string, depth int) (set []*se
 		return set
 	}
 	for _, field := range of.Fields {
-		if strings.HasPrefix(field.Name, "__") {
+		if strings.HasPrefix(field.Name, "__") || unasked[of.Name+"."+field.Name] != "" {
 			continue
 		}
 		composite := g.schema.Types[field.Type.Name()].IsCompositeType()
@@ -524,7 +549,7 @@ func (g *generator) email(coordinate string) (string, origin) {
 	switch coordinate {
 	case "SignInInput.email":
 		return g.choose(coordinate, someone(g.me), someone(g.other), func() string { return fresh })
-	case "RegisterTenantInput.email": // see exceptions
+	case "RegisterTenantInput.email", "RequestPasswordResetInput.email": // see exceptions
 		if g.chance(0.2) {
 			return someone(g.me)(), own
 		}

@@ -2,6 +2,7 @@ package twoworlds
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -203,6 +204,7 @@ type request struct {
 	bearer string
 	key    string // Idempotency-Key
 	tenant string // X-Tenant-ID
+	from   string // where it comes from, "" for where A does
 	body   map[string]any
 }
 
@@ -247,6 +249,7 @@ func (w *world) send(t testing.TB, r *request) answer {
 	if r.bearer != "" {
 		asked.Header.Set("Authorization", "Bearer "+r.bearer)
 	}
+	asked.RemoteAddr = cmp.Or(r.from, "192.0.2.1:1234")
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, asked)
 	a := answer{status: recorder.Code, header: recorder.Header(), body: recorder.Body.Bytes()}
@@ -325,6 +328,7 @@ var belongs = map[string]string{
 	"control.user_credentials": "user_id in (select user_id from control.memberships where tenant_id = $1)",
 	"control.sign_in_tickets":  "user_id in (select user_id from control.memberships where tenant_id = $1)",
 	"control.refresh_tokens":   "session_id in (select id from control.sessions where tenant_id = $1)",
+	"control.mail_links":       "user_id in (select user_id from control.memberships where tenant_id = $1)",
 	// Mails, to somebody of the tenant; the other tables are of the workers.
 	"control.river_job":          "case when args -> 'link' ->> 'purpose' = 'invitation' then args ->> 'tenant' = (select name from control.tenants where id = $1) else args ->> 'to' in (select u.email from control.users as u join control.memberships as m on m.user_id = u.id where m.tenant_id = $1) end",
 	"control.river_leader":       "false",
@@ -337,7 +341,9 @@ var belongs = map[string]string{
 // $1 and those of everybody else. Which tables there are the catalog says. Left out are
 // the numbers of a transaction and of a job, which count what the server did and of which
 // no request can read a job, and when a session was used last, which is noted where the
-// server has to look who holds it: after how long it forgot is a matter of real time.
+// server has to look who holds it: after how long it forgot is a matter of real time. Nor
+// is what was tried in vain, of which nobody can tell whose it is: what comes of it the
+// answers show.
 func (w *world) hashing(t testing.TB) string {
 	t.Helper()
 	rows, err := w.admin.Query(context.Background(), `
@@ -348,7 +354,7 @@ func (w *world) hashing(t testing.TB) string {
 		from pg_class as c
 		join pg_namespace as n on n.oid = c.relnamespace
 		join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-		where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('control', 'gate', 'shared') and c.relname <> 'goose_db_version'
+		where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('control', 'gate', 'shared') and c.relname not in ('goose_db_version', 'attempts')
 		group by 1 order by 1`)
 	if err != nil {
 		t.Fatal(err)

@@ -84,10 +84,10 @@ func TestSessionsAreThePersonsOwn(t *testing.T) {
 	if diff := cmp.Diff([]string{deskLine + ", this one", rest, phoneLine}, sessionsOf(t, s, desk)); diff != "" {
 		t.Errorf("from the second: %s", diff)
 	}
-	// Of a tenant that the person was taken out of the name is not shown any more.
-	give(t, s, first, RoleOwner, false)
+	// Of a tenant that the person may not enter now the name is not shown any more.
+	give(t, s, first, RoleOwner, MemberSuspended)
 	if diff := cmp.Diff([]string{deskLine + ", this one", "null in null", "A phone in null"}, sessionsOf(t, s, desk)); diff != "" {
-		t.Errorf("once the membership is taken away: %s", diff)
+		t.Errorf("once the membership is suspended: %s", diff)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/internal/auth"
-	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/accountsql"
@@ -83,24 +82,24 @@ func (r *mutationResolver) InviteMember(ctx context.Context, in generated.Invite
 }
 
 func (r *mutationResolver) ResendInvitation(ctx context.Context, in generated.ResendInvitationInput) (*generated.ResendInvitationPayload, error) {
-	sent, shown, err := r.withInvitation(ctx, in.ID, r.Auth.ResendInvitation)
+	sent, err := withInvitation(ctx, in.ID, r.Auth.ResendInvitation)
+	shown, err := userErrors(ctx, err)
 	return &generated.ResendInvitationPayload{Invitation: sent, UserErrors: shown}, err
 }
 
 func (r *mutationResolver) RevokeInvitation(ctx context.Context, in generated.RevokeInvitationInput) (*generated.RevokeInvitationPayload, error) {
-	revoked, shown, err := r.withInvitation(ctx, in.ID, r.Auth.RevokeInvitation)
+	revoked, err := withInvitation(ctx, in.ID, r.Auth.RevokeInvitation)
+	shown, err := userErrors(ctx, err)
 	return &generated.RevokeInvitationPayload{Invitation: revoked, UserErrors: shown}, err
 }
 
-// withInvitation does what the two have in common. What a client can meet comes apart.
-func (r *Resolver) withInvitation(ctx context.Context, of id.Invitation, do func(context.Context, *auth.Principal, id.Invitation) (*accountsql.Invitation, error)) (*accountsql.Invitation, []*fault.Error, error) {
+// withInvitation lets the caller do something with an invitation.
+func withInvitation(ctx context.Context, of id.Invitation, do func(context.Context, *auth.Principal, id.Invitation) (*accountsql.Invitation, error)) (*accountsql.Invitation, error) {
 	caller, err := auth.FromContext(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	i, err := do(ctx, caller, of)
-	shown, err := userErrors(ctx, err)
-	return i, shown, err
+	return do(ctx, caller, of)
 }
 
 func (r *mutationResolver) AcceptInvitation(ctx context.Context, in generated.AcceptInvitationInput) (*generated.AcceptInvitationPayload, error) {

@@ -176,7 +176,7 @@ var prefixes = map[string]string{
 	"member":     id.Member{}.Kind(),
 	"invitation": id.Invitation{}.Kind(),
 	"tenant":     tenant.ID{}.Kind(),
-	"account":    id.User{}.Kind(),
+	"user":       id.User{}.Kind(),
 }
 
 // entity is the public id of what an action ("noun.verb") was done to. A noun that a

@@ -276,9 +276,10 @@ func (s *Service) AcceptInvitation(ctx context.Context, a Acceptance) (*Session,
 // guest is who accepts an invitation.
 type guest struct {
 	user    id.User
-	session *id.Session // in which they are signed in; nil: they showed a password
-	name    string      // of the account to be made
-	hash    string      // of its password; "": there is an account
+	account *controlsql.GetUserForSignInRow // whose password they showed
+	session *id.Session                     // in which they are signed in; nil: they showed a password
+	name    string                          // of the account to be made
+	hash    string                          // of its password; "": there is an account
 }
 
 func (s *Service) guest(ctx context.Context, caller *Principal, email string, a Acceptance) (g guest, err error) {
@@ -290,8 +291,8 @@ func (s *Service) guest(ctx context.Context, caller *Principal, email string, a 
 		return g, err
 	}
 	if err == nil {
-		_, err = s.checkPassword(ctx, email, *a.Password)
-		return guest{user: known.User.ID}, err
+		account, err := s.checkPassword(ctx, email, *a.Password)
+		return guest{user: known.User.ID, account: account}, err
 	}
 	if err := CheckNewPassword(*a.Password); err != nil {
 		return g, err
@@ -324,6 +325,8 @@ func (s *Service) admit(ctx context.Context, q *controlsql.Queries, invited *con
 	switch {
 	case g.hash != "":
 		err = storeUser(ctx, q, g.user, i.Email, g.name, g.hash)
+	case g.account != nil:
+		err = keepCredentials(ctx, q, g.account)
 	case g.session != nil: // no longer than that, as SwitchTenant
 		until, err = lockedUntil(ctx, q, *g.session, g.user)
 	}

@@ -89,7 +89,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 			return nil, err
 		}
 		return func(q *controlsql.Queries, user *controlsql.User, _ string) error {
-			return setPassword(ctx, q, user, hash, id.Session{}, "account.password_reset")
+			return setPassword(ctx, q, user, hash, id.Session{}, "user.password_reset")
 		}, nil
 	})
 }
@@ -119,7 +119,7 @@ func (s *Service) ChangePassword(ctx context.Context, p *Principal, current, pas
 		if err := keepCredentials(ctx, q, account); err != nil {
 			return notThePassword(err, "currentPassword")
 		}
-		return setPassword(ctx, q, user, hash, p.Session, "account.password_changed")
+		return setPassword(ctx, q, user, hash, p.Session, "user.password_changed")
 	})
 }
 
@@ -189,7 +189,7 @@ func (s *Service) RequestEmailChange(ctx context.Context, p *Principal, email st
 		if err := job.Send(ctx, q, job.Mail{Template: job.EmailChange, To: user.Email, Name: user.DisplayName, NewEmail: email}); err != nil {
 			return err
 		}
-		return recordAccount(ctx, q, user.ID, "account.email_change_requested")
+		return recordAccount(ctx, q, user.ID, "user.email_change_requested")
 	})
 }
 
@@ -217,7 +217,7 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, token string) error {
 			if _, err := endAll(ctx, q, user.ID, id.Session{}, "e-mail address changed"); err != nil {
 				return err
 			}
-			return recordAccount(ctx, q, user.ID, "account.email_changed")
+			return recordAccount(ctx, q, user.ID, "user.email_changed")
 		}, nil
 	})
 }

@@ -132,7 +132,7 @@ func TestResetPassword(t *testing.T) {
 		t.Errorf("no notice: %s", mails)
 	}
 	for _, of := range []string{home.ID.UUID().String(), there.ID.UUID().String()} {
-		if n := count(t, super, `select count(*) from control.access_events where tenant_id = $1 and action = 'account.password_reset'`, of); n != 1 {
+		if n := count(t, super, `select count(*) from control.access_events where tenant_id = $1 and action = 'user.password_reset'`, of); n != 1 {
 			t.Errorf("%d entries", n)
 		}
 	}
@@ -333,7 +333,7 @@ func TestChangeEmail(t *testing.T) {
 	if now := mustKnow(t, s, mustSignIn(t, ctx, s, home, Registration{Email: fresh, Password: r.Password})); now.User.Email != fresh {
 		t.Errorf("the address is %s", now.User.Email)
 	}
-	if n := count(t, super, `select count(*) from control.access_events where tenant_id = $1 and action in ('account.email_change_requested', 'account.email_changed') and data = '{}'`, home.ID); n != 3 {
+	if n := count(t, super, `select count(*) from control.access_events where tenant_id = $1 and action in ('user.email_change_requested', 'user.email_changed') and data = '{}'`, home.ID); n != 3 {
 		t.Errorf("%d entries", n)
 	}
 }

@@ -62,8 +62,15 @@ func (s *Service) SignOutEverywhere(ctx context.Context, p *Principal, keepCurre
 }
 
 // endAll ends a person's sessions in all tenants but for the one that is kept, if any, in
-// the caller's transaction.
+// the caller's transaction, and what could begin another. The person is locked first: of
+// a session that is being begun meanwhile, this waits, or one of the two fails.
 func endAll(ctx context.Context, q *controlsql.Queries, user id.User, kept id.Session, why string) (int, error) {
+	if _, err := q.LockUser(ctx, controlsql.LockUserParams{ID: user}); err != nil {
+		return 0, err
+	}
+	if err := q.DeleteSignInTicketsOfUser(ctx, controlsql.DeleteSignInTicketsOfUserParams{UserID: user}); err != nil {
+		return 0, err
+	}
 	ended, err := q.RevokeSessionsOfUser(ctx, controlsql.RevokeSessionsOfUserParams{UserID: user, KeptID: kept, RevokedWhy: &why})
 	if err != nil {
 		return 0, err

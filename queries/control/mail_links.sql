@@ -32,9 +32,10 @@ delete from mail_links
 where user_id in (select u.id from users as u where u.email = @email) and expires_at < now();
 
 -- name: LockUser :one
--- LockUser reads a person and lets nobody else change their password or address until this
--- transaction ends. It is not tenant-scoped: a person is no tenant's.
-select * from users where id = @id for no key update;
+-- LockUser reads a person, and until this transaction ends nobody else changes their password
+-- or address, and no session of theirs begins: its row refers to this one. It is not
+-- tenant-scoped: a person is no tenant's.
+select * from users where id = @id for update;
 
 -- name: SetPassword :exec
 -- SetPassword makes another password a person's: sessions that are being begun with the

@@ -26,3 +26,8 @@ returning t.user_id;
 select * from sessions
 where id = @id and user_id = @user_id and revoked_at is null and expires_at > now()
 for share;
+
+-- name: DeleteSignInTicketsOfUser :exec
+-- DeleteSignInTicketsOfUser takes back what a person was given to choose a tenant with,
+-- when all that lets them in is ended. It is not tenant-scoped: no tenant is chosen yet.
+delete from sign_in_tickets where user_id = @user_id;

@@ -104,15 +104,16 @@ func (q *Queries) GetMailLink(ctx context.Context, arg GetMailLinkParams) (*Mail
 }
 
 const lockUser = `-- name: LockUser :one
-select id, email, display_name, created_at from users where id = $1 for no key update
+select id, email, display_name, created_at from users where id = $1 for update
 `
 
 type LockUserParams struct {
 	ID id.User
 }
 
-// LockUser reads a person and lets nobody else change their password or address until this
-// transaction ends. It is not tenant-scoped: a person is no tenant's.
+// LockUser reads a person, and until this transaction ends nobody else changes their password
+// or address, and no session of theirs begins: its row refers to this one. It is not
+// tenant-scoped: a person is no tenant's.
 func (q *Queries) LockUser(ctx context.Context, arg LockUserParams) (*User, error) {
 	row := q.db.QueryRow(ctx, lockUser, arg.ID)
 	var i User

@@ -34,6 +34,21 @@ func (q *Queries) CreateSignInTicket(ctx context.Context, arg CreateSignInTicket
 	return err
 }
 
+const deleteSignInTicketsOfUser = `-- name: DeleteSignInTicketsOfUser :exec
+delete from sign_in_tickets where user_id = $1
+`
+
+type DeleteSignInTicketsOfUserParams struct {
+	UserID id.User
+}
+
+// DeleteSignInTicketsOfUser takes back what a person was given to choose a tenant with,
+// when all that lets them in is ended. It is not tenant-scoped: no tenant is chosen yet.
+func (q *Queries) DeleteSignInTicketsOfUser(ctx context.Context, arg DeleteSignInTicketsOfUserParams) error {
+	_, err := q.db.Exec(ctx, deleteSignInTicketsOfUser, arg.UserID)
+	return err
+}
+
 const lockSession = `-- name: LockSession :one
 select id, user_id, tenant_id, created_at, last_used_at, expires_at, revoked_at, revoked_why, ends_at, confirmed_at, user_agent from sessions
 where id = $1 and user_id = $2 and revoked_at is null and expires_at > now()

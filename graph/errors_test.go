@@ -362,11 +362,6 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
 			r, super := newResident(t, api), pgtest.Superuser(t)
-			tx, err := super.Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			exec(t, super, m.hold, r.Tenant.ID)
 			values := map[string]any{"session": r.Device, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
 			for name, purpose := range map[string]string{"reset": "password reset", "change": "email change"} {
 				link := id.New()
@@ -379,6 +374,11 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 					delete(values, name)
 				}
 			}
+			tx, err := super.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, super, m.hold, r.Tenant.ID)
 			before := columnsOf(t, r.Tenant.ID)
 			answered := make(chan *apitest.Answer)
 			go func() { answered <- r.Do(t, m.mutation, values) }()

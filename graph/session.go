@@ -115,7 +115,8 @@ func (r *mutationResolver) EndSession(ctx context.Context, in generated.EndSessi
 	if err = r.Auth.EndSession(ctx, p, in.ID); err == nil {
 		payload.EndedSessionID = &in.ID
 	}
-	payload.UserErrors, err = userErrors(ctx, err)
+	shown, err := userErrors(ctx, err)
+	payload.UserErrors = shown
 	return payload, err
 }
 
@@ -133,7 +134,8 @@ func (r *mutationResolver) SignOutEverywhere(ctx context.Context, in *generated.
 			auth.DropCookie(ctx)
 		}
 	}
-	payload.UserErrors, err = userErrors(ctx, err)
+	shown, err := userErrors(ctx, err)
+	payload.UserErrors = shown
 	return payload, err
 }
 
@@ -147,6 +149,7 @@ func (r *mutationResolver) Reauthenticate(ctx context.Context, in generated.Reau
 	if err == nil {
 		payload.ConfirmedUntil = &until
 	}
-	payload.UserErrors, err = userErrors(ctx, err)
+	shown, err := userErrors(ctx, err)
+	payload.UserErrors = shown
 	return payload, err
 }

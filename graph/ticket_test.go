@@ -315,7 +315,7 @@ func TestASessionBeginsAnother(t *testing.T) {
 	super := pgtest.Superuser(t)
 	p := newWidelyKnown(t, api)
 	from := signIn(t, api, p.Client)
-	exec(t, super, `update control.sessions set expires_at = now() + interval '1 hour' where tenant_id = $1`, p.Tenant.ID)
+	exec(t, super, `update control.sessions set expires_at = now() + interval '1 hour', ends_at = now() + interval '1 hour' where tenant_id = $1`, p.Tenant.ID)
 	began := switched(t, switchTo(t, api, from.AccessToken, p.second.Slug, nil, nil))
 	if began == nil {
 		t.Fatal("no session began")
@@ -325,7 +325,7 @@ func TestASessionBeginsAnother(t *testing.T) {
 			t.Errorf("a session of %s: %s", slug, r.body)
 		}
 	}
-	if n := columnOne[int](t, super, `select count(*) from control.sessions where tenant_id = $1 and expires_at <= now() + interval '1 hour'`, p.second.ID); n != 1 {
+	if n := columnOne[int](t, super, `select count(*) from control.sessions where tenant_id = $1 and ends_at <= now() + interval '1 hour' and expires_at <= ends_at`, p.second.ID); n != 1 {
 		t.Errorf("%d sessions end with the one they came from", n)
 	}
 	if n := columnOne[int](t, super, `select count(*) from control.access_events where tenant_id = $1 and action = 'session.started'`, p.second.ID); n != 2 { // with that of the registration

@@ -176,6 +176,7 @@ var prefixes = map[string]string{
 	"member":     id.Member{}.Kind(),
 	"invitation": id.Invitation{}.Kind(),
 	"tenant":     tenant.ID{}.Kind(),
+	"api_key":    id.APIKey{}.Kind(),
 	"user":       id.User{}.Kind(),
 }
 

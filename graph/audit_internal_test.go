@@ -78,7 +78,7 @@ func TestEveryActionHasAPrefix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []string{"product.created", "category.deleted", "customer.updated", "order.placed", "order.", "session.refreshed", "member.added", "tenant.registered"} {
+	for _, action := range []string{"product.created", "category.deleted", "customer.updated", "order.placed", "order.", "session.refreshed", "member.added", "tenant.registered", "api_key.rotated"} {
 		if !seen[action] {
 			t.Errorf("%s was not found: this test reads the code no more", action)
 		}

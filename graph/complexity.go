@@ -49,6 +49,7 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Query.Members = connectionCost
 	c.Query.Invitations = connectionCost
 	c.Viewer.Memberships = func(child int) int { return pageCost(child, nil, nil) } // there are seldom more
+	c.Query.APIKeys = connectionCost
 	c.Category.Products = connectionCost
 	c.Query.Customers = connectionCost
 	c.Query.Orders = func(child int, first *int32, _ *string, last *int32, _ *string, _ *generated.OrderFilter) int {

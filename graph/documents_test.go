@@ -63,7 +63,7 @@ func TestDocumentedOperationsAreValid(t *testing.T) {
 // inHand are fields with an entity that is known without a statement, and asked those
 // with something else that takes one: of the same name, the same one.
 var (
-	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.tenant": true, "Membership.tenant": true, "AuditEvent.entityId": true}
+	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.apiKey": true /* of a person: null */, "Viewer.tenant": true, "Membership.tenant": true, "AuditEvent.entityId": true}
 	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships", "Viewer.sessions": "sessions"}
 )
 
@@ -123,6 +123,8 @@ func TestDocumentedQueriesTakeOneStatementPerLoaderAndLevel(t *testing.T) {
 	c.Must(t, `mutation($category: ID) { createProduct(input: {sku: "LAMP", name: "Desk lamp", price: {amount: "9.00", currencyCode: EUR}, stock: 1, categoryId: $category}) { product { id } } }`,
 		map[string]any{"category": made.Categories.Nodes[0].ID}, &made)
 	invite(t, c, "invited@tests.example", "VIEWER")
+	key, _ := addAPIKey(t, c, "Key", "PRODUCTS_READ")
+	c.Must(t, `mutation($key: ID!) { rotateApiKey(input: {id: $key}) { secret } }`, map[string]any{"key": key}, nil)
 	variables := map[string]any{"id": made.CreateProduct.Product.ID}
 	claimed := map[string]int{"CustomersWithOrders": 5} // what the text around it says
 	for file, operations := range documented(t) {

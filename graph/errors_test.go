@@ -15,6 +15,7 @@ import (
 
 	"github.com/commonhold/commonhold"
 	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -90,6 +91,9 @@ func meetings() map[string]meeting {
 	named := func(r *resident) map[string]any { return map[string]any{"email": r.Email} }
 	const register = `registerTenant(input: {tenantName: "New", slug: $slug, email: $email, password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`
 	const newProduct = `name: "New", price: {amount: "1.00", currencyCode: EUR}`
+	key := of(func(r *resident) string { return r.APIKey })
+	noKey := never(func() string { return id.NewAPIKey().String() })
+	const newKey = `mutation { createApiKey(input: {name: "New", scopes: [`
 	return map[string]meeting{
 		"signIn BAD_CREDENTIALS":           {`mutation { signIn(input: {email: "nobody@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
 		"signIn NOT_FOUND":                 {sign("", `tenant: "no-such-tenant", `), named},
@@ -128,6 +132,16 @@ func meetings() map[string]meeting {
 		"registerTenant TAKEN":               {`mutation($slug: String!, $email: String!) { ` + register, signedIn},
 		"registerTenant BAD_CREDENTIALS": {`mutation($slug: String!, $email: String!) { ` + register,
 			func(r *resident) map[string]any { return map[string]any{"email": r.Email, "slug": "x" + r.Slug[1:]} }},
+
+		"createApiKey INVALID":           {newKey + `]}) {` + userErrors + `} }`, nothing},
+		"createApiKey SCOPE_NOT_ALLOWED": {newKey + `MEMBERS_WRITE]}) {` + userErrors + `} }`, nothing},
+		"createApiKey LIMIT_REACHED":     {newKey + `ORDERS_READ]}) {` + userErrors + `} }`, nothing},
+		"rotateApiKey INVALID":           {withID(`rotateApiKey(input: {id: $id, overlapSeconds: -1})`), key},
+		"rotateApiKey NOT_FOUND":         {withID(`rotateApiKey(input: {id: $id})`), noKey},
+		"rotateApiKey WRONG_STATUS":      {withID(`rotateApiKey(input: {id: $id})`), key},
+		"rotateApiKey SCOPE_NOT_ALLOWED": {withID(`rotateApiKey(input: {id: $id})`), key},
+		"rotateApiKey LIMIT_REACHED":     {withID(`rotateApiKey(input: {id: $id})`), key},
+		"revokeApiKey NOT_FOUND":         {withID(`revokeApiKey(input: {id: $id})`), noKey},
 
 		"createProduct INVALID":       {`mutation { createProduct(input: {sku: "", ` + newProduct + `}) {` + userErrors + `} }`, nothing},
 		"createProduct TAKEN":         {withText(`createProduct(input: {sku: $id, ` + newProduct + `})`), of(func(r *resident) string { return r.SKU })},
@@ -246,6 +260,14 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 					t.Fatal(err)
 				}
 				c = api.Anonymous()
+			case "createApiKey LIMIT_REACHED", "rotateApiKey LIMIT_REACHED":
+				exec(t, super, `insert into control.api_keys (tenant_id, id, name, ending, scopes, created_by, expires_at)
+					select tenant_id, gen_random_uuid(), name, ending, scopes, created_by, expires_at from control.api_keys, generate_series(2, 100) where tenant_id = $1`, r.Tenant.ID)
+			case "rotateApiKey WRONG_STATUS":
+				exec(t, super, `update control.api_keys set revoked_at = now() where tenant_id = $1`, r.Tenant.ID)
+			case "rotateApiKey SCOPE_NOT_ALLOWED": // by who may less than the key
+				exec(t, super, `update control.api_keys set scopes = '{TENANT_WRITE}' where tenant_id = $1`, r.Tenant.ID)
+				c = r.Member(t, auth.RoleAdmin)
 			case "changeOrderStatus INVALID": // with what comes back there would be too many
 				mutate(t, c, "updateProduct", map[string]any{"id": r.Sold, "version": 3, "stock": 1_000_000_000})
 			}
@@ -318,11 +340,12 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
 	const lockOwner = `select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`
-	meanwhile := map[string]struct {
+	type held struct {
 		hold     string // what another transaction does; $1 is the tenant
 		finished bool   // and commits, as soon as somebody waits for it
 		mutation string
-	}{
+	}
+	meanwhile := map[string]held{
 		"signIn": {lockOwner, false,
 			`mutation($slug: String!, $email: String!, $password: String!) { signIn(input: {tenant: $slug, email: $email, password: $password}) { session { accessToken }` + userErrors + `} }`},
 		"switchTenant": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
@@ -346,6 +369,12 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 		"confirmEmailChange":   {lockOwner, false, `mutation($change: String!) { confirmEmailChange(input: {token: $change}) {` + userErrors + `} }`},
 		"registerTenant": {`insert into control.users (id, email, display_name) values (gen_random_uuid(), 'new-' || $1::uuid::text || '@tests.example', 'New')`, true,
 			`mutation($new: String!, $password: String!) { registerTenant(input: {tenantName: "New", slug: "new-by-two", email: $new, password: $password, displayName: "New"}) { tenant { id } session { accessToken }` + userErrors + `} }`},
+		"createApiKey": {`select from control.tenants where id = $1 for update`, false,
+			`mutation { createApiKey(input: {name: "New", scopes: [ORDERS_READ]}) { secret` + userErrors + `} }`},
+		"rotateApiKey": {`select from control.api_keys where tenant_id = $1 for update`, false,
+			`mutation($key: ID!) { rotateApiKey(input: {id: $key}) { secret` + userErrors + `} }`},
+		"revokeApiKey": {`select from control.api_keys where tenant_id = $1 for update`, false,
+			`mutation($key: ID!) { revokeApiKey(input: {id: $key}) { apiKey { id }` + userErrors + `} }`},
 	}
 	keyed := make(map[string]bool)
 	for _, op := range keyedMutations(t) {
@@ -362,7 +391,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
 			r, super := newResident(t, api), pgtest.Superuser(t)
-			values := map[string]any{"session": r.Device, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			values := map[string]any{"session": r.Device, "key": r.APIKey, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
 			for name, purpose := range map[string]string{"reset": "password reset", "change": "email change"} {
 				link := id.New()
 				exec(t, pgtest.Superuser(t), `insert into control.mail_links (id, purpose, user_id, email, expires_at)

@@ -19,6 +19,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/server"
 )
 
 // withKey is a client that sends a key with everything.
@@ -37,7 +38,7 @@ func keyedMutations(t *testing.T) (found []operation) {
 	}
 	missing := make(map[string]bool)
 	for _, field := range schema.Mutation.Fields {
-		missing[field.Name] = field.Directives.ForName("requires") != nil
+		missing[field.Name] = server.TakesKey(field)
 	}
 	for _, op := range operations() {
 		document, err := gqlparser.LoadQueryWithRules(schema, op.document, nil)
@@ -45,7 +46,7 @@ func keyedMutations(t *testing.T) (found []operation) {
 			t.Fatal(err)
 		}
 		root, ok := document.Operations[0].SelectionSet[0].(*ast.Field)
-		if ok && root.ObjectDefinition == schema.Mutation && root.Definition.Directives.ForName("requires") != nil {
+		if ok && root.ObjectDefinition == schema.Mutation && server.TakesKey(root.Definition) {
 			found = append(found, op)
 			missing[root.Name] = false
 		}
@@ -159,6 +160,7 @@ func TestKeysThatCannotBeServed(t *testing.T) {
 	two := strings.Replace(addLamp, "createProduct", "one: createProduct", 1)
 	two = strings.TrimSuffix(two, "}") + ` two: createCategory(input: {name: "C"}) { category { id } } }`
 	placing := `mutation { placeOrder(input: {order: {customerId: "` + addCustomer(t, c, "one@tests.example") + `", items: [{productId: "` + addProduct(t, c, "sold", "Sold", "").ID + `", quantity: 1}]}}) { order { id } } }`
+	key, _ := addAPIKey(t, c, "Key", "ORDERS_READ")
 	before := columnsOf(t, c.Tenant.ID)
 	for name, bad := range map[string]struct {
 		key      []string
@@ -176,6 +178,9 @@ func TestKeysThatCannotBeServed(t *testing.T) {
 		"two root fields": {[]string{"key"}, two},
 		"a fragment":      {[]string{"key"}, strings.Replace(strings.Replace(addLamp, "createProduct", "... on Mutation { createProduct", 1), "code } }", "code } } }", 1)},
 		"signOut":         {[]string{"key"}, `mutation { signOut { clientMutationId } }`},
+		"createApiKey":    {[]string{"key"}, `mutation { createApiKey(input: {name: "n", scopes: [ORDERS_READ]}) { secret } }`},
+		"rotateApiKey":    {[]string{"key"}, `mutation { rotateApiKey(input: {id: "` + key + `"}) { secret } }`},
+		"revokeApiKey":    {[]string{"key"}, `mutation { revokeApiKey(input: {id: "` + key + `"}) { apiKey { id } } }`},
 		"signIn":          {[]string{"key"}, `mutation { signIn(input: {email: "x@tests.example", password: "x"}) { userErrors { code } } }`},
 	} {
 		vars := variables

@@ -74,6 +74,7 @@ type things struct {
 	Colleague, Benched                                    string // memberships, the second of which is suspended
 	Invitation, Person                                    string // Person is the address of an account
 	Session, Device                                       string // Device is a session besides, of the owner
+	APIKey                                                string
 	Spare, Sold                                           string // a product besides, and one that stands in orders
 	Customer, Idle, Draft, Order, Item                    string // Idle is a customer without orders
 	SKU, Name, Slug, Refresh, CustomerEmail               string
@@ -105,6 +106,8 @@ const inventory = `{
 	auditLogLast: auditLog(last: 1) { edges { cursor } }
 	accessLog: accessLog(first: 1, filter: {action: "session.started"}) { edges { cursor node { entityId } } }
 	accessLogLast: accessLog(last: 1) { edges { cursor } }
+	apiKeys: apiKeys(first: 1) { edges { cursor } }
+	apiKeysLast: apiKeys(last: 1) { edges { cursor } }
 	createdLast: products(last: 1, orderBy: {field: CREATED_AT}) { edges { cursor } }
 	name: products(first: 1, orderBy: {field: NAME}) { edges { cursor } }
 	price: products(first: 1, orderBy: {field: PRICE}) { edges { cursor } }
@@ -114,6 +117,7 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 	t.Helper()
 	r := &resident{Client: api.NewTenant(t)}
 	r.mark = r.Tenant.Slug[len(r.Tenant.Slug)-10:]
+	r.APIKey, _ = addAPIKey(t, r.Client, "Key "+r.mark, "PRODUCTS_READ")
 	colleague, benched := r.Member(t, auth.RoleMember), r.Member(t, auth.RoleMember)
 	r.Colleague, r.Benched = colleague.Membership(t).String(), benched.Membership(t).String()
 	r.Must(t, `mutation($id: ID!) { suspendMember(input: {id: $id}) { member { id } } }`, map[string]any{"id": r.Benched}, nil)
@@ -205,6 +209,7 @@ func nowhere(t testing.TB, b things) things {
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
 		User: id.NewUser().String(), Session: id.NewSession().String(), Device: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
 		Invitation: id.NewInvitation().String(), Person: slug[len(slug)-10:] + "-nobody@tests.example",
+		APIKey: id.NewAPIKey().String(),
 		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
 		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
@@ -259,7 +264,8 @@ func cursorOf(list string) func(*resident, things) map[string]any {
 const (
 	anyNode = `query($id: ID!) { node(id: $id) { __typename id ... on Product { name sku createdBy { email } category { name } } ... on Category { name products { nodes { name } } }
 		... on Customer { email orders { nodes { items { product { name } } } } ordersCount lifetimeValue { amount } } ... on Order { number status total { amount } customer { email } items { product { name } } placedBy { email } }
-		... on OrderItem { quantity product { name } amount { amount } } ... on User { email displayName } ... on Member { role standing: status user { email } } ... on Tenant { slug name } } }`
+		... on OrderItem { quantity product { name } amount { amount } } ... on User { email displayName } ... on Member { role standing: status user { email } } ... on Tenant { slug name }
+		... on ApiKey { name ending scopes createdBy { email } replacedBy { name } } } }`
 	userErrors = ` userErrors { field message code } `
 )
 
@@ -279,7 +285,7 @@ func operations() []operation {
 			variables: func(*resident, things) map[string]any { return nil }, hit: func(own *resident) string { return own.Slug }, free: true},
 		{name: "nodes", document: strings.Replace(anyNode, "($id: ID!) { node(id: $id)", "($ids: [ID!]!) { nodes(ids: $ids)", 1),
 			variables: naming("ids", func(x things) any {
-				return []string{x.Product, x.Category, x.Customer, x.Order, x.Item, x.User, x.Membership, x.TenantID, x.Product}
+				return []string{x.Product, x.Category, x.Customer, x.Order, x.Item, x.User, x.Membership, x.TenantID, x.APIKey, x.Product}
 			}), hit: ownMark},
 		{name: "nodes among one's own", document: `query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Product { name } } }`,
 			variables: func(own *resident, x things) map[string]any {
@@ -289,6 +295,17 @@ func operations() []operation {
 		{name: "node of a category", document: anyNode, variables: category, hit: ownMark},
 		{name: "node of a user", document: anyNode, variables: naming("id", func(x things) any { return x.User }), hit: func(own *resident) string { return own.Email }},
 		{name: "node of a member", document: anyNode, variables: naming("id", func(x things) any { return x.Membership }), hit: func(own *resident) string { return own.Email }},
+		{name: "node of an API key", document: anyNode, variables: naming("id", func(x things) any { return x.APIKey }), hit: ownMark},
+		{name: "apiKeys after", document: `query($cursor: String) { apiKeys(after: $cursor) { nodes { name createdBy { email } } edges { cursor } pageInfo { hasNextPage endCursor } totalCount } }`,
+			variables: cursorOf("apiKeys"), hit: says(`"totalCount":1`), free: true},
+		{name: "apiKeys before", document: `query($cursor: String) { apiKeys(last: 9, before: $cursor) { nodes { name } totalCount } }`,
+			variables: cursorOf("apiKeysLast"), hit: says(`"totalCount":1`), free: true},
+		{name: "createApiKey", document: `mutation { createApiKey(input: {name: "New", scopes: [ORDERS_READ]}) { apiKey { name scopes createdBy { displayName } }` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
+		{name: "rotateApiKey", document: `mutation($id: ID!) { rotateApiKey(input: {id: $id}) { apiKey { name } secret` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.APIKey }), hit: ownMark},
+		{name: "revokeApiKey", document: `mutation($id: ID!) { revokeApiKey(input: {id: $id}) { apiKey { name }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.APIKey }), hit: ownMark},
 		{name: "node of a tenant", document: anyNode, variables: naming("id", func(x things) any { return x.TenantID }), hit: func(own *resident) string { return own.Slug }},
 		{name: "members after", document: `query($cursor: String) { members(first: 5, after: $cursor) { nodes { id role user { email } } edges { cursor } pageInfo { hasNextPage endCursor } totalCount } }`,
 			variables: cursorOf("members"), hit: says(`"nodes":[{`), free: true},
@@ -518,6 +535,7 @@ var text = map[string]string{
 	"ChangePasswordInput.currentPassword": "a secret",
 	"ChangePasswordInput.newPassword":     "a secret",
 	"RequestEmailChangeInput.password":    "a secret",
+	"CreateApiKeyInput.name":              "not unique",
 }
 
 // uncovered lists what of a schema no operation uses: root fields, and arguments
@@ -639,7 +657,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
 	super := pgtest.Superuser(t)
 	before := fingerprint(t, super, b.Tenant.ID)
-	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "gate.tenant_doors"} {
+	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "control.api_keys", "control.api_key_secrets", "gate.tenant_doors"} {
 		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
 			t.Fatalf("no rows of %s to watch over: %v", table, before)
 		}

@@ -23,6 +23,7 @@ type loaders struct {
 	category         *dataloadgen.Loader[id.Category, *tenantsql.Category]
 	user             *dataloadgen.Loader[id.User, *accountsql.User]
 	member           *dataloadgen.Loader[id.Member, *accountsql.Membership]
+	apiKey           *dataloadgen.Loader[id.APIKey, *accountsql.ApiKey]
 	categoryProducts *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product]
 	categoryCount    *dataloadgen.Loader[id.Category, int64]
 	customer         *dataloadgen.Loader[id.Customer, *tenantsql.Customer]
@@ -91,6 +92,10 @@ func (r *Resolver) newLoaders(t tenant.ID) *loaders {
 		member: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.Member) (map[id.Member]*accountsql.Membership, error) {
 			rows, err := account.Read().ListMembersByIDs(ctx, accountsql.ListMembersByIDsParams{TenantID: t, Ids: apply(ids, id.Member.UUID)})
 			return keyed(rows, func(m *accountsql.Membership) id.Member { return m.ID }), err
+		}, options...),
+		apiKey: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.APIKey) (map[id.APIKey]*accountsql.ApiKey, error) {
+			rows, err := account.Read().ListAPIKeysByIDs(ctx, accountsql.ListAPIKeysByIDsParams{TenantID: t, Ids: apply(ids, id.APIKey.UUID)})
+			return keyed(rows, func(k *accountsql.ApiKey) id.APIKey { return k.ID }), err
 		}, options...),
 		categoryProducts: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []childPage[id.Category]) (map[childPage[id.Category]][]*tenantsql.Product, error) {
 			return loadPages(pages, id.Category.UUID, func(p *tenantsql.Product) id.Category { return *p.CategoryID }, func(categories []uuid.UUID, s pageShape) ([]*tenantsql.Product, error) {

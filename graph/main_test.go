@@ -274,6 +274,20 @@ func addCustomer(t testing.TB, c *apitest.Client, email string) string {
 	return made.Customer.ID
 }
 
+// addAPIKey makes a key and gives its id and the key itself.
+func addAPIKey(t testing.TB, c *apitest.Client, name string, scopes ...string) (key, secret string) {
+	t.Helper()
+	var got struct {
+		CreateAPIKey struct {
+			APIKey struct{ ID string }
+			Secret string
+		}
+	}
+	c.Must(t, `mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) { apiKey { id } secret } }`,
+		map[string]any{"input": map[string]any{"name": name, "scopes": scopes}}, &got)
+	return got.CreateAPIKey.APIKey.ID, got.CreateAPIKey.Secret
+}
+
 // item is a line of an order to be made.
 func item(product string, quantity int) map[string]any {
 	return map[string]any{"productId": product, "quantity": quantity}

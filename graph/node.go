@@ -9,7 +9,7 @@ import (
 	"github.com/commonhold/commonhold/internal/id"
 )
 
-// Node finds anything by its id. A caller whose role may not read such a thing gets
+// Node finds anything by its id. A caller who may not read such a thing gets
 // null, as for an id that does not exist.
 func (r *queryResolver) Node(ctx context.Context, given id.Any) (generated.Node, error) {
 	p, err := auth.FromContext(ctx)
@@ -41,31 +41,34 @@ func (r *queryResolver) Nodes(ctx context.Context, given []*id.Any) ([]generated
 	return nodes, nil
 }
 
-// node asks for the thing that has an id, if the caller's role may read it.
+// node asks for the thing that has an id, if the caller may read it.
 func node(ctx context.Context, p *auth.Principal, given id.Any) func() (generated.Node, error) {
-	if product, err := id.As[id.Product](given); err == nil && p.Role.Can(auth.PermissionProductsRead) {
+	if product, err := id.As[id.Product](given); err == nil && p.Can(auth.PermissionProductsRead) {
 		return found(loadLater(ctx, productLoader, product))
 	}
-	if category, err := id.As[id.Category](given); err == nil && p.Role.Can(auth.PermissionCategoriesRead) {
+	if category, err := id.As[id.Category](given); err == nil && p.Can(auth.PermissionCategoriesRead) {
 		return found(loadLater(ctx, categoryLoader, category))
 	}
-	if customer, err := id.As[id.Customer](given); err == nil && p.Role.Can(auth.PermissionCustomersRead) {
+	if customer, err := id.As[id.Customer](given); err == nil && p.Can(auth.PermissionCustomersRead) {
 		return found(loadLater(ctx, customerLoader, customer))
 	}
-	if order, err := id.As[id.Order](given); err == nil && p.Role.Can(auth.PermissionOrdersRead) {
+	if order, err := id.As[id.Order](given); err == nil && p.Can(auth.PermissionOrdersRead) {
 		return found(loadLater(ctx, orderLoader, order))
 	}
-	if item, err := id.As[id.OrderItem](given); err == nil && p.Role.Can(auth.PermissionOrdersRead) {
+	if item, err := id.As[id.OrderItem](given); err == nil && p.Can(auth.PermissionOrdersRead) {
 		return found(loadLater(ctx, orderItemLoader, item))
 	}
-	if user, err := id.As[id.User](given); err == nil && p.Role.Can(auth.PermissionMembersRead) {
+	if user, err := id.As[id.User](given); err == nil && p.Can(auth.PermissionMembersRead) {
 		return found(loadLater(ctx, userLoader, user))
 	}
-	if member, err := id.As[id.Member](given); err == nil && p.Role.Can(auth.PermissionMembersRead) {
+	if member, err := id.As[id.Member](given); err == nil && p.Can(auth.PermissionMembersRead) {
 		return found(loadLater(ctx, memberLoader, member))
 	}
+	if key, err := id.As[id.APIKey](given); err == nil && p.Can(auth.PermissionAPIKeysRead) {
+		return found(loadLater(ctx, apiKeyLoader, key))
+	}
 	var own generated.Node
-	if given.Prefix == p.Tenant.ID.Kind() && given.UUID == p.Tenant.ID.UUID() && p.Role.Can(auth.PermissionTenantRead) {
+	if given.Prefix == p.Tenant.ID.Kind() && given.UUID == p.Tenant.ID.UUID() && p.Can(auth.PermissionTenantRead) {
 		own = p.Tenant
 	}
 	return func() (generated.Node, error) { return own, nil }

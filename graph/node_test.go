@@ -42,12 +42,12 @@ func TestNodes(t *testing.T) {
 	a, b := newResident(t, api), newResident(t, api)
 	x, y, never := a.things, b.things, nowhere(t, b.things)
 	all := func(x things) []string {
-		return []string{x.Product, x.Spare, x.Category, x.Parent, x.Customer, x.Idle, x.Draft, x.Order, x.Item, x.User, x.Membership, x.TenantID}
+		return []string{x.Product, x.Spare, x.Category, x.Parent, x.Customer, x.Idle, x.Draft, x.Order, x.Item, x.User, x.Membership, x.APIKey, x.TenantID}
 	}
 	var ids, want []string
 	for i, own := range all(x) {
 		kind, _, _ := strings.Cut(own, "_")
-		kind = map[string]string{"prod": "Product", "cat": "Category", "cust": "Customer", "ord": "Order", "item": "OrderItem", "user": "User", "mem": "Member", "ten": "Tenant"}[kind]
+		kind = map[string]string{"prod": "Product", "cat": "Category", "cust": "Customer", "ord": "Order", "item": "OrderItem", "user": "User", "mem": "Member", "key": "ApiKey", "ten": "Tenant"}[kind]
 		ids = append(ids, own, all(y)[i], own, all(never)[i])
 		want = append(want, kind+" "+own, "", kind+" "+own, "")
 	}
@@ -64,11 +64,11 @@ func TestNodes(t *testing.T) {
 	for len(ids) < 100 {
 		ids = append(ids, id.NewProduct().String())
 	}
-	// Seven types in the database; the tenant is known, and who asks.
+	// Eight types in the database; the tenant is known, and who asks.
 	a.Warm(t)
 	answer := ask(t, api, a.Token, namedNodes, map[string]any{"ids": ids}, nil)
-	if got := statements(t, answer.header); got != 7 || !succeeded(answer) {
-		t.Errorf("%d statements, want 7: %s", got, answer.body)
+	if got := statements(t, answer.header); got != 8 || !succeeded(answer) {
+		t.Errorf("%d statements, want 8: %s", got, answer.body)
 	}
 
 	for _, n := range []int{0, 101} {

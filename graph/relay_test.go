@@ -28,6 +28,7 @@ type position struct{ name, table, key, prefix string }
 var (
 	byMembership  = &position{"members", "control.memberships", "created_at", "mem"}
 	byInvitation  = &position{"invitations", "control.invitations", "created_at", "inv"}
+	byAPIKey      = &position{"apiKeys", "control.api_keys", "created_at", "key"}
 	byProduct     = &position{"products by time", "shared.products", "created_at", "prod"}
 	byProductName = &position{"products by name", "shared.products", `lower(name) collate "C"`, "prod"}
 	byPrice       = &position{"products by price", "shared.products", "price_minor", "prod"}
@@ -58,6 +59,7 @@ func listings() map[string][]listing {
 	return map[string][]listing{
 		"Query.members":     {{at: byMembership}},
 		"Query.invitations": {{at: byInvitation, descending: true}},
+		"Query.apiKeys":     {{at: byAPIKey, descending: true}},
 		"Query.products": {
 			{at: byProduct, descending: true},
 			{at: byProduct, arguments: `orderBy: {field: CREATED_AT}`},
@@ -173,6 +175,7 @@ func newMany(t *testing.T, api *apitest.API) *many {
 			addOrder(t, c, customer, item(stocked, 1))
 		}
 		invite(t, c, fmt.Sprintf("invited-%d@tests.example", i), "VIEWER")
+		addAPIKey(t, c, "Key", "ORDERS_READ")
 		email := fmt.Sprintf("%s@tests.example", id.New())
 		if _, err := api.Auth.AddMember(t.Context(), c.Tenant.ID, email, apitest.Password, "Member", auth.RoleViewer); err != nil {
 			t.Fatal(err)

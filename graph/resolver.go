@@ -29,9 +29,17 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 		Resolvers:  r,
 		Complexity: complexity(),
 		Directives: generated.DirectiveRoot{
-			Public: func(ctx context.Context, _ any, next graphql.Resolver) (any, error) { return next(ctx) },
+			Public: func(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
+				if err := personal(ctx); err != nil {
+					return nil, err
+				}
+				return next(ctx)
+			},
 			Authenticated: func(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 				if _, err := auth.FromContext(ctx); err != nil {
+					return nil, err
+				}
+				if err := personal(ctx); err != nil {
 					return nil, err
 				}
 				return next(ctx)
@@ -46,6 +54,17 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 	})
 }
 
+// personal keeps API keys to what names a permission: a mutation that names none is about
+// the caller's own session or account, and a key has neither.
+//
+// Errors: fault.Forbidden.
+func personal(ctx context.Context) error {
+	if graphql.GetFieldContext(ctx).Object != "Mutation" {
+		return nil
+	}
+	return auth.Personal(ctx)
+}
+
 type (
 	queryResolver                     struct{ *Resolver }
 	mutationResolver                  struct{ *Resolver }
@@ -55,6 +74,8 @@ type (
 	memberConnectionResolver          struct{ *Resolver }
 	invitationResolver                struct{ *Resolver }
 	invitationConnectionResolver      struct{ *Resolver }
+	apiKeyResolver                    struct{ *Resolver }
+	apiKeyConnectionResolver          struct{ *Resolver }
 	productResolver                   struct{ *Resolver }
 	productConnectionResolver         struct{ *Resolver }
 	categoryResolver                  struct{ *Resolver }
@@ -98,6 +119,14 @@ func (r *Resolver) Invitation() generated.InvitationResolver { return &invitatio
 // InvitationConnection resolves fields of InvitationConnection.
 func (r *Resolver) InvitationConnection() generated.InvitationConnectionResolver {
 	return &invitationConnectionResolver{r}
+}
+
+// ApiKey resolves fields of ApiKey.
+func (r *Resolver) ApiKey() generated.ApiKeyResolver { return &apiKeyResolver{r} }
+
+// ApiKeyConnection resolves fields of ApiKeyConnection.
+func (r *Resolver) ApiKeyConnection() generated.ApiKeyConnectionResolver {
+	return &apiKeyConnectionResolver{r}
 }
 
 // Product resolves fields of Product.

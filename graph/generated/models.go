@@ -65,6 +65,26 @@ type AccessEventEdge struct {
 	Node *accountsql.AccessEvent `json:"node"`
 }
 
+// A page of API keys.
+type APIKeyConnection struct {
+	// The keys of the page with their cursors.
+	Edges []*APIKeyEdge `json:"edges"`
+	// The keys of the page.
+	Nodes []*accountsql.ApiKey `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many keys there are in all. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+}
+
+// An API key in a page.
+type APIKeyEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The key.
+	Node *accountsql.ApiKey `json:"node"`
+}
+
 // A page of what was done.
 type AuditEventConnection struct {
 	// The entries of the page with their cursors.
@@ -192,6 +212,26 @@ type ConfirmEmailChangeInput struct {
 // The end of a change of address.
 type ConfirmEmailChangePayload struct {
 	// Why the address stays as it was.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// An API key to be made.
+type CreateAPIKeyInput struct {
+	// What it is for, 1 to 100 characters.
+	Name string `json:"name"`
+	// What it may do: permissions that the caller holds, at least one. None of `MEMBERS_WRITE`, `API_KEYS_READ`, `API_KEYS_WRITE`.
+	Scopes []auth.Permission `json:"scopes"`
+	// When it stops working, at most a year from now. Without it: 90 days from now.
+	ExpiresAt graphql.Omittable[*time.Time] `json:"expiresAt,omitempty"`
+}
+
+// The key that was made, or the reasons why it was not.
+type CreateAPIKeyPayload struct {
+	// What is known of the key.
+	APIKey *accountsql.ApiKey `json:"apiKey,omitempty"`
+	// The key itself, `chk_…`: shown now and never again. Whoever has it can do what it may.
+	Secret *string `json:"secret,omitempty"`
+	// Why it was not made.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
@@ -713,6 +753,20 @@ type ResetPasswordPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// An API key to be revoked.
+type RevokeAPIKeyInput struct {
+	// Which key.
+	ID id.APIKey `json:"id"`
+}
+
+// The key that was revoked, or the reasons why it was not.
+type RevokeAPIKeyPayload struct {
+	// The key as it is now.
+	APIKey *accountsql.ApiKey `json:"apiKey,omitempty"`
+	// Why it was not revoked.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // An invitation to be taken back.
 type RevokeInvitationInput struct {
 	// Which invitation, `inv_…`.
@@ -724,6 +778,24 @@ type RevokeInvitationPayload struct {
 	// The invitation as it is now.
 	Invitation *accountsql.Invitation `json:"invitation,omitempty"`
 	// Why it was not taken back.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// An API key to be rotated.
+type RotateAPIKeyInput struct {
+	// Which key.
+	ID id.APIKey `json:"id"`
+	// For how long the old key works beside the new one: 0 to 604800 seconds, which is seven days.
+	OverlapSeconds int32 `json:"overlapSeconds"`
+}
+
+// The key that took the place of another, or the reasons why none did.
+type RotateAPIKeyPayload struct {
+	// What is known of the new key. It has the name, the scopes and the lifetime of the old one, and acts for the caller.
+	APIKey *accountsql.ApiKey `json:"apiKey,omitempty"`
+	// The new key itself, `chk_…`: shown now and never again.
+	Secret *string `json:"secret,omitempty"`
+	// Why the key was not rotated.
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 

@@ -42,11 +42,15 @@ func (s *Service) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// fromHeader reads RFC 6750, section 2.1.
+// fromHeader reads RFC 6750, section 2.1: an access token, or an API key, which is told
+// by what it begins with.
 func (s *Service) fromHeader(ctx context.Context, header []string) (*Principal, error) {
 	scheme, token, ok := strings.Cut(header[0], " ")
 	if len(header) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
-		return nil, fault.New(fault.Unauthenticated, "The Authorization header must be: Bearer ACCESS_TOKEN.")
+		return nil, fault.New(fault.Unauthenticated, "The Authorization header must be: Bearer ACCESS_TOKEN, or Bearer API_KEY.")
+	}
+	if strings.HasPrefix(token, keyPrefix) {
+		return s.authenticateKey(ctx, token)
 	}
 	return s.Authenticate(ctx, token)
 }

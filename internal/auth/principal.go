@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/commonhold/commonhold/internal/fault"
@@ -12,18 +13,28 @@ import (
 	"github.com/commonhold/commonhold/sqlc/accountsql"
 )
 
-// Principal is who asks: a person, in one tenant, through one session.
+// Principal is who asks: a person in one tenant, through one session, or a machine with
+// an API key that the person made.
 type Principal struct {
 	User    *accountsql.User
 	Tenant  *tenant.Tenant
 	Role    Role
-	Session id.Session
+	Session id.Session // none where an API key asks
+	Key     *Key       // nil where the person asks
 
 	ConfirmedAt *time.Time // when the password was given in the session last; nil: never
 }
 
 // Permissions is what the principal may do.
-func (p *Principal) Permissions() []Permission { return p.Role.Permissions() }
+func (p *Principal) Permissions() []Permission {
+	return slices.DeleteFunc(p.Role.Permissions(), func(held Permission) bool { return !p.Can(held) })
+}
+
+// Can tells whether the principal holds the permission: of a key its scopes say so, and
+// the role that its person has now.
+func (p *Principal) Can(needed Permission) bool {
+	return p.Role.Can(needed) && (p.Key == nil || slices.Contains(p.Key.Scopes, needed))
+}
 
 type principalKey struct{}
 
@@ -50,8 +61,23 @@ func Require(ctx context.Context, needed Permission) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.Role.Can(needed) {
+	switch {
+	case p.Can(needed):
+		return p, nil
+	case p.Key == nil:
 		return nil, fault.New(fault.Forbidden, "This needs the permission %s, which the role %s does not have. An owner of the tenant can change the role.", needed, p.Role)
+	case !forKeys(needed):
+		return nil, fault.New(fault.Forbidden, "This needs the permission %s, which no API key has: it is for people. Sign in, and ask with the access token.", needed)
 	}
-	return p, nil
+	return nil, fault.New(fault.Forbidden, "This needs the permission %s, which is not among the scopes of this API key, or which the member who made the key does not hold any more. Ask with a key that has it.", needed)
+}
+
+// Personal refuses API keys what concerns a person's own sessions and account.
+//
+// Errors: fault.Forbidden.
+func Personal(ctx context.Context) error {
+	if p, err := FromContext(ctx); err == nil && p.Key != nil {
+		return fault.New(fault.Forbidden, "This is for people: an API key has no session and no account. Ask with an access token, or without a credential where none is needed.")
+	}
+	return nil
 }

@@ -40,6 +40,8 @@ const (
 	PermissionTenantRead      Permission = "TENANT_READ"
 	PermissionTenantWrite     Permission = "TENANT_WRITE"
 	PermissionAuditRead       Permission = "AUDIT_READ"
+	PermissionAPIKeysRead     Permission = "API_KEYS_READ"
+	PermissionAPIKeysWrite    Permission = "API_KEYS_WRITE"
 )
 
 // granted is written out role by role, so that what a role may do is read in one
@@ -53,6 +55,7 @@ var granted = map[Role][]Permission{
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead, PermissionTenantWrite,
 		PermissionAuditRead,
+		PermissionAPIKeysRead, PermissionAPIKeysWrite,
 	},
 	RoleAdmin: {
 		PermissionProductsRead, PermissionProductsWrite,
@@ -62,6 +65,7 @@ var granted = map[Role][]Permission{
 		PermissionMembersRead, PermissionMembersWrite,
 		PermissionTenantRead,
 		PermissionAuditRead,
+		PermissionAPIKeysRead, PermissionAPIKeysWrite,
 	},
 	RoleMember: {
 		PermissionProductsRead, PermissionProductsWrite,

@@ -25,6 +25,8 @@ var allowed = map[Permission]string{
 	PermissionTenantRead:      "OWNER ADMIN MEMBER VIEWER",
 	PermissionTenantWrite:     "OWNER",
 	PermissionAuditRead:       "OWNER ADMIN",
+	PermissionAPIKeysRead:     "OWNER ADMIN",
+	PermissionAPIKeysWrite:    "OWNER ADMIN",
 }
 
 var rolesWeakestFirst = []Role{RoleViewer, RoleMember, RoleAdmin, RoleOwner}

@@ -49,6 +49,8 @@ type Service struct {
 	proxies   []netip.Prefix   // whose word on who speaks is taken
 
 	identities *memory.Memory[holder, *identity]
+	keys       *memory.Memory[shownKey, *goodKey]
+	acting     *memory.Memory[membership, *actingMember]
 	baseDomain string // "": tenants have no host names
 	now        func() time.Time
 }
@@ -57,6 +59,7 @@ type Service struct {
 func NewService(db *postgres.DB, registry *control.Registry, tokens *Tokens, passwords *Passwords, ring *keyring.Keyring) *Service {
 	s := &Service{db: db, registry: registry, tokens: tokens, passwords: passwords, ring: ring, now: time.Now}
 	s.identities = s.newIdentities()
+	s.keys, s.acting = s.newKeys(), s.newActing()
 	return s
 }
 

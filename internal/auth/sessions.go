@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/commonhold/commonhold/internal/control"
@@ -78,6 +80,7 @@ func endAll(ctx context.Context, q *controlsql.Queries, user id.User, kept id.Se
 	if err := control.TellOfUser(ctx, q, user); err != nil {
 		return 0, err
 	}
+	slices.SortFunc(ended, func(a, b *controlsql.Session) int { return cmp.Compare(a.ID.String(), b.ID.String()) }) // as they began, in the log
 	for _, one := range ended {
 		if err := recordAccess(ctx, q, one.TenantID, &user, "session.ended", one.ID.UUID(), map[string]any{"why": why}); err != nil {
 			return 0, err

@@ -15,7 +15,7 @@ import (
 )
 
 // by is a request of a client that calls itself something.
-func by(agent string) context.Context {
+func with(agent string) context.Context {
 	return context.WithValue(context.Background(), clientKey{}, &client{userAgent: readUserAgent(agent)})
 }
 
@@ -66,13 +66,13 @@ func TestSessionsAreThePersonsOwn(t *testing.T) {
 	s, _ := newService(t, pgtest.New(t))
 	_, _, _ = register(t, s)
 	r := newcomer()
-	first, phone, err := s.Register(by("A phone"), r)
+	first, phone, err := s.Register(with("A phone"), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	more := newcomer()
 	more.Email = r.Email
-	second, desk, err := s.Register(by("A desk"), more)
+	second, desk, err := s.Register(with("A desk"), more)
 	if err != nil {
 		t.Fatal(err)
 	}

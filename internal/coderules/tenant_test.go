@@ -24,6 +24,7 @@ var makeRule = rule{
 		"internal/tenant.NewID":              {1, "the type's own constructor of new ids"},
 		"internal/tenant.IDFrom":             {1, "the type's own constructor from what the database gave"},
 		"internal/auth.Service.Authenticate": {1, "the token's signature was verified just before, and its session is looked up by it"},
+		"internal/auth.parseKey":             {1, "where the row of a key is looked for; its secret is compared before anything comes of it"},
 		"internal/auth.NewContext":           {1, "the one place where a request gets its tenant: with the principal that Authenticate made"},
 		"internal/control.Register":          {1, "a new tenant gets a new id, which the answer tells and nobody chooses"},
 		"internal/control.FromRow":           {1, "a row of the registry"},

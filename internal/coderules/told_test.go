@@ -27,12 +27,16 @@ var telling = map[string]string{
 	"RevokeSessionsOfUser": "TellOfUser",
 	"ConfirmSession":       "TellOfSession",
 	"SetUserEmail":         "TellOfUser",
+	"ReplaceAPIKey":        "TellOfAPIKey",
+	"RevokeAPIKey":         "TellOfAPIKey",
 
 	"CreateUser":        " nobody remembers who was not there",
 	"CreateMembership":  " nobody remembers who was no member",
 	"CreateSession":     " nobody remembers a session that was not there",
 	"ExtendSession":     " who meets a session past the end that is remembered looks again",
 	"TouchSession":      " when a session was used last is remembered nowhere",
+	"CreateAPIKey":      " nobody remembers a key that was not there",
+	"TouchAPIKey":       " when a key was used last is remembered nowhere",
 	"CreatePlacement":   " part of making a tenant, of which CreateTenant tells",
 	"SetTenantDefaults": " that a home has its defaults is remembered nowhere",
 }

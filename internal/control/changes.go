@@ -8,7 +8,7 @@ import (
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-// Servers remember what they read of tenants, people and sessions. Whoever changes
+// Servers remember what they read of tenants, people, sessions and API keys. Whoever changes
 // one of them says so in the same transaction: this server has then forgotten it when
 // the transaction returns, the others as soon as they hear of it.
 
@@ -26,6 +26,11 @@ func TellOfUser(ctx context.Context, q *controlsql.Queries, u id.User) error {
 // TellOfSession says that a session ended.
 func TellOfSession(ctx context.Context, q *controlsql.Queries, s id.Session) error {
 	return tell(ctx, q, "session", s.UUID().String())
+}
+
+// TellOfAPIKey says that an API key was revoked or replaced.
+func TellOfAPIKey(ctx context.Context, q *controlsql.Queries, k id.APIKey) error {
+	return tell(ctx, q, "api_key", k.UUID().String())
 }
 
 func tell(ctx context.Context, q *controlsql.Queries, kind, of string) error {

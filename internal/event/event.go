@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -24,7 +25,7 @@ func Record(ctx context.Context, q *tenantsql.Queries, action string, entity uui
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(data)
+	body, err := json.Marshal(noted(actor, data))
 	if err != nil {
 		return fmt.Errorf("record %s: %w", action, err)
 	}
@@ -37,6 +38,17 @@ func Record(ctx context.Context, q *tenantsql.Queries, action string, entity uui
 		RequestID: telemetry.FromContext(ctx).ID,
 		Data:      body,
 	})
+}
+
+// noted adds to data which API key did it, where it was one: the actor is who made the key.
+func noted(actor *auth.Principal, data any) any {
+	fields, ok := data.(map[string]any)
+	if actor.Key == nil || !ok {
+		return data
+	}
+	fields = maps.Clone(fields)
+	fields["apiKey"] = actor.Key.ID
+	return fields
 }
 
 // Entry is one of many things that happened.
@@ -54,7 +66,7 @@ func RecordAll(ctx context.Context, q *tenantsql.Queries, entries []Entry) error
 	}
 	all := tenantsql.CreateEventsParams{TenantID: actor.Tenant.ID, ActorID: &actor.User.ID, RequestID: telemetry.FromContext(ctx).ID}
 	for _, e := range entries {
-		body, err := json.Marshal(e.Data)
+		body, err := json.Marshal(noted(actor, e.Data))
 		if err != nil {
 			return fmt.Errorf("record %s: %w", e.Action, err)
 		}

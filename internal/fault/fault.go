@@ -29,6 +29,8 @@ const (
 	LastOwner     Code = "LAST_OWNER"      // the tenant would have nobody left who may do everything
 	LimitReached  Code = "LIMIT_REACHED"   // as many as there may be, or as often: wait, or take some away
 	TenantNeeded  Code = "TENANT_REQUIRED" // the person has several memberships and named none
+
+	ScopeNotAllowed Code = "SCOPE_NOT_ALLOWED" // a permission that the caller lacks, or that no API key may have
 )
 
 // What no answer can be given to: GraphQL errors with extensions.code.
@@ -56,7 +58,7 @@ const (
 // the codes of each mutation that can.
 func (c Code) IsUserError() bool {
 	switch c {
-	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, LastOwner, LimitReached, TenantNeeded, TenantSuspended:
+	case NotFound, Invalid, Conflict, Taken, StaleVersion, InUse, OutOfStock, WrongStatus, BadCredential, LastOwner, LimitReached, ScopeNotAllowed, TenantNeeded, TenantSuspended:
 		return true
 	}
 	return false

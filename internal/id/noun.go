@@ -1,6 +1,10 @@
 package id
 
-import "io"
+import (
+	"io"
+
+	"github.com/google/uuid"
+)
 
 type (
 	product   struct{}
@@ -14,6 +18,7 @@ type (
 	event     struct{}
 	access    struct{}
 	invited   struct{}
+	apiKey    struct{}
 )
 
 func (product) Prefix() string   { return "prod" }
@@ -27,6 +32,7 @@ func (session) Prefix() string   { return "sess" }
 func (event) Prefix() string     { return "evt" }
 func (access) Prefix() string    { return "acc" }
 func (invited) Prefix() string   { return "inv" }
+func (apiKey) Prefix() string    { return "key" }
 
 // Product is the id of a product, prod_….
 type Product struct{ Of[product] }
@@ -61,6 +67,9 @@ type AccessEvent struct{ Of[access] }
 // Invitation is the id of an invitation to a tenant, inv_….
 type Invitation struct{ Of[invited] }
 
+// APIKey is the id of a key that a machine shows, key_…. It is no secret.
+type APIKey struct{ Of[apiKey] }
+
 // NewProduct makes an id. It and its like below never return the same id twice.
 func NewProduct() Product { return Product{From[product](New())} }
 
@@ -93,6 +102,12 @@ func NewAccessEvent() AccessEvent { return AccessEvent{From[access](New())} }
 
 // NewInvitation makes an id.
 func NewInvitation() Invitation { return Invitation{From[invited](New())} }
+
+// NewAPIKey makes an id.
+func NewAPIKey() APIKey { return APIKey{From[apiKey](New())} }
+
+// APIKeyFrom makes an id of the UUID that a key holds.
+func APIKeyFrom(u uuid.UUID) APIKey { return APIKey{From[apiKey](u)} }
 
 // MarshalGQL writes the public form.
 func (v Product) MarshalGQL(w io.Writer) { v.write(w) }
@@ -159,3 +174,8 @@ func (v Invitation) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *Invitation) UnmarshalGQL(from any) error { return v.read(from) }
+
+func (v APIKey) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *APIKey) UnmarshalGQL(from any) error { return v.read(from) }

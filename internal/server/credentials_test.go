@@ -262,7 +262,7 @@ func TestRefusedTokens(t *testing.T) {
 // documents is one for every root field.
 func documents(product, category string) map[string]string {
 	version := `version: 1`
-	customer, order, member := id.NewCustomer().String(), id.NewOrder().String(), id.NewMember().String()
+	customer, order, member, key := id.NewCustomer().String(), id.NewOrder().String(), id.NewMember().String(), id.NewAPIKey().String()
 	items := `items: [{productId: "` + product + `", quantity: 1}]`
 	return map[string]string{
 		"node":                 `{ node(id: "` + product + `") { id } }`,
@@ -315,6 +315,10 @@ func documents(product, category string) map[string]string {
 		"changePassword":       `mutation { changePassword(input: {currentPassword: "a", newPassword: "a password, long enough"}) { userErrors { code } } }`,
 		"requestEmailChange":   `mutation { requestEmailChange(input: {newEmail: "new@tests.example"}) { userErrors { code } } }`,
 		"confirmEmailChange":   `mutation { confirmEmailChange(input: {token: "a"}) { userErrors { code } } }`,
+		"apiKeys":              `{ apiKeys { nodes { id } } }`,
+		"createApiKey":         `mutation { createApiKey(input: {name: "n", scopes: [ORDERS_READ]}) { secret userErrors { code } } }`,
+		"rotateApiKey":         `mutation { rotateApiKey(input: {id: "` + key + `"}) { secret userErrors { code } } }`,
+		"revokeApiKey":         `mutation { revokeApiKey(input: {id: "` + key + `"}) { apiKey { id } userErrors { code } } }`,
 	}
 }
 

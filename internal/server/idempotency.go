@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -43,7 +45,7 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 		return nil, err
 	}
 	guard := field.Definition.Directives.ForName("requires")
-	if guard == nil {
+	if !TakesKey(field.Definition) {
 		return nil, fault.New(fault.BadRequest, "%s takes no %s. Leave the header out.", field.Name, keyHeader)
 	}
 	permission := auth.Permission(guard.Arguments.ForName("permission").Value.Raw)
@@ -59,7 +61,20 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 	if permission.InControl() {
 		open = idempotency.OpenControl
 	}
-	return open(ctx, db, of, key, []byte(op.RawQuery), []byte(op.OperationName), variables)
+	asked := [][]byte{[]byte(op.RawQuery), []byte(op.OperationName), variables}
+	if caller.Key != nil { // an answer is for who may see as much: not the person's for a key
+		asked = append(asked, fmt.Append(nil, caller.Permissions()))
+	}
+	return open(ctx, db, of, key, asked...)
+}
+
+// keyless are mutations that take no key though they name a permission: what is kept for
+// a retry would hold a secret, or doing it twice is doing it once.
+var keyless = []string{"createApiKey", "rotateApiKey", "revokeApiKey"}
+
+// TakesKey tells whether a mutation may be sent with an Idempotency-Key.
+func TakesKey(mutation *ast.FieldDefinition) bool {
+	return mutation.Directives.ForName("requires") != nil && !slices.Contains(keyless, mutation.Name)
 }
 
 // readKey reads the header, which holds a string of RFC 8941 or, as many clients send

@@ -49,6 +49,16 @@ func (l *logLines) of(request string) (found []string) {
 	return found
 }
 
+// all is everything that was logged.
+func (l *logLines) all() (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		found = append(found, string(line))
+	}
+	return found
+}
+
 // line is the one line of a request with this message, as its members.
 func (l *logLines) line(t testing.TB, request, message string) map[string]any {
 	t.Helper()

@@ -24,6 +24,20 @@ type AccessEvent struct {
 	Data       json.RawMessage
 }
 
+type ApiKey struct {
+	TenantID   tenant.ID
+	ID         id.APIKey
+	Name       string
+	Ending     string
+	Scopes     []string
+	CreatedBy  id.User
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt *time.Time
+	RevokedAt  *time.Time
+	ReplacedBy *id.APIKey
+}
+
 type Invitation struct {
 	TenantID   tenant.ID
 	ID         id.Invitation

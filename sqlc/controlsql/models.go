@@ -10,6 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
+type ApiKey struct {
+	TenantID   tenant.ID
+	ID         id.APIKey
+	Name       string
+	Ending     string
+	Scopes     []string
+	CreatedBy  id.User
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt *time.Time
+	RevokedAt  *time.Time
+	ReplacedBy *id.APIKey
+}
+
 type IdempotencyKey struct {
 	TenantID    tenant.ID
 	ID          uuid.UUID

@@ -127,6 +127,16 @@ var platform = map[string]string{
 	"DeleteOldMailLinks":           "forgets links of whoever has an address",
 	"LockUser":                     "who changes a password or an address locks the person, whichever tenants they are in",
 	"SetUserEmail":                 "a person's address is the same in every tenant; bound to the person",
+	"GetAPIKey":                    "what lets a machine enter the tenant; bound to the tenant and the id that the key says",
+	"GetActingMember":              "for whom a key acts is asked before the tenant is entered; bound to one tenant and user",
+	"TouchAPIKey":                  "notes the use of a key before the tenant is entered; bound to the tenant and the key",
+	"LockTenantForAPIKeys":         "keys are added to a tenant one at a time; the row of the tenant stands for it",
+	"CountLiveAPIKeys":             "counts keys in the transaction that adds one, bound to one tenant",
+	"CreateAPIKey":                 "makes a key in the transaction that records it, bound to one tenant",
+	"CreateAPIKeySecret":           "stores what the request role never sees, bound to one tenant",
+	"LockAPIKey":                   "a key is rotated or revoked in the transaction that records it; bound to one tenant and key",
+	"ReplaceAPIKey":                "as LockAPIKey",
+	"RevokeAPIKey":                 "as LockAPIKey",
 }
 
 // unlisted compares the platform's queries with the list.

@@ -57,6 +57,17 @@ var refusals = map[string]string{
 	"SignInPayload.ticket": "is for who has yet to name a tenant",
 }
 
+// realTime are fields that are not asked for, with the reason: the two servers come by
+// what they show at moments of their own.
+var realTime = map[string]string{
+	"ApiKey.lastUsedAt": "noted where the server has to look whose key it is, as the last use of a session: see hashing",
+}
+
+// seldom are inputs that a run need not see succeed, with the reason and who does see it.
+var seldom = map[string]string{
+	"SwitchTenantInput.ticket": "a person of several tenants and a ticket of two minutes seldom meet: graph/ticket_test.go",
+}
+
 // identifying are the inputs that name something of a tenant.
 func identifying(name string, of *ast.Type) bool {
 	return of.Name() == "ID" || slices.Contains([]string{"after", "before", "sku", "email", "slug", "tenant"}, name)
@@ -70,7 +81,9 @@ func (c *coverage) missing(schema *ast.Schema) (missing []string) {
 		}
 	}
 	input := func(coordinate, name string, of *ast.Type) {
-		want(coordinate, c.succeeded, "never succeeded")
+		if seldom[coordinate] == "" {
+			want(coordinate, c.succeeded, "never succeeded")
+		}
 		want(coordinate, c.foreign, "was never beside anything foreign")
 		if identifying(name, of) && exceptions[coordinate] == "" {
 			want(coordinate, c.given, "was never foreign itself")
@@ -86,7 +99,7 @@ func (c *coverage) missing(schema *ast.Schema) (missing []string) {
 			case ast.InputObject:
 				input(coordinate, field.Name, field.Type)
 			case ast.Object:
-				if strings.HasSuffix(of.Name, "Error") { // these are what did not succeed
+				if strings.HasSuffix(of.Name, "Error") || realTime[coordinate] != "" { // these are what did not succeed, and those what is not asked
 					continue
 				}
 				if refusals[coordinate] == "" {

@@ -114,6 +114,8 @@ var numbers = map[string]func(*generator) int{
 	"stock":    func(g *generator) int { return g.rng.IntN(1000) },
 	"quantity": func(g *generator) int { return 1 + g.rng.IntN(3) },
 	"version":  func(g *generator) int { return 1 + g.rng.IntN(3) },
+
+	"overlapSeconds": func(g *generator) int { return g.rng.IntN(2) * 604_800 }, // none, or longer than a run
 }
 
 // nouns say of which type an ID is, where neither its name nor what it belongs to
@@ -276,6 +278,9 @@ func (g *generator) below(of *ast.Definition, list string, depth int) (set []*se
 		if strings.HasPrefix(field.Name, "__") || unasked[of.Name+"."+field.Name] != "" {
 			continue
 		}
+		if realTime[of.Name+"."+field.Name] != "" {
+			continue
+		}
 		composite := g.schema.Types[field.Type.Name()].IsCompositeType()
 		likely := 0.45
 		switch {
@@ -413,6 +418,9 @@ func (v *values) value(coordinate, name string, of *ast.Type, belongs string, be
 	case definition.Kind == ast.Enum:
 		v.note(coordinate, plain)
 		value := definition.EnumValues[v.g.rng.IntN(len(definition.EnumValues))].Name
+		if name == "scopes" && v.g.chance(0.85) { // most of all a key that opens something
+			value = definition.EnumValues[v.g.rng.IntN(len(definition.EnumValues)/2)].Name
+		}
 		if seen, ok := pick(v.g.rng, v.g.me.texts[definition.Name]); ok && v.g.chance(0.5) { // what there is
 			value = seen
 		}
@@ -430,7 +438,11 @@ func (v *values) value(coordinate, name string, of *ast.Type, belongs string, be
 		return fmt.Sprintf("%d.%02d", v.g.rng.IntN(100), v.g.rng.IntN(100))
 	case "DateTime":
 		v.note(coordinate, plain)
-		return v.g.now.Add(time.Duration(v.g.rng.IntN(7200)-7000) * time.Second).Format(time.RFC3339)
+		at := v.g.now.Add(time.Duration(v.g.rng.IntN(7200)-7000) * time.Second)
+		if name == "expiresAt" && v.g.chance(0.9) { // after the run: a server that remembers a key goes by a clock of its own
+			at = at.AddDate(0, 0, 30+v.g.rng.IntN(300))
+		}
+		return at.Format(time.RFC3339)
 	case "Int":
 		make, ok := numbers[name]
 		if !ok {

@@ -67,7 +67,7 @@ var planted = []struct {
 				add constraint orders_customer_id_fkey foreign key (customer_id) references shared.customers (id)`,
 	}},
 	{"sequence shared by tenants", plant{
-		fields: []string{"placeOrder", "createOrder"},
+		fields: []string{"createProduct", "createCustomer", "placeOrder"},
 		sql: `create sequence chance.numbers; grant usage on sequence chance.numbers to commonhold_app;
 			select setval('chance.numbers', 1 + count(number)) from shared.orders`,
 		rewrite: func(statement string) string {

@@ -243,6 +243,7 @@ func (w *world) send(t testing.TB, r *request) answer {
 			asked.Header.Set(name, value)
 		}
 	}
+	asked.Header.Set("User-Agent", "the client of everybody")
 	if !r.get {
 		asked.Header.Set("Content-Type", "application/json")
 	}
@@ -340,7 +341,7 @@ var belongs = map[string]string{
 // hashing makes the statement that hashes all tables: for each, the rows of tenant
 // $1 and those of everybody else. Which tables there are the catalog says. Left out are
 // the numbers of a transaction and of a job, which count what the server did and of which
-// no request can read a job, and when a session was used last, which is noted where the
+// no request can read a job, and when a session or an API key was used last, which is noted where the
 // server has to look who holds it: after how long it forgot is a matter of real time. Nor
 // is what was tried in vain, of which nobody can tell whose it is: what comes of it the
 // answers show.
@@ -350,7 +351,7 @@ func (w *world) hashing(t testing.TB) string {
 		select n.nspname || '.' || c.relname as name,
 		       bool_or(a.attname = 'tenant_id') as scoped,
 		       coalesce(array_agg(a.attname::text) filter (where a.atttypid = 'xid8'::regtype
-		           or c.relname = 'river_job' and a.attname = 'id' or c.relname = 'sessions' and a.attname = 'last_used_at'), '{}') as apart
+		           or c.relname = 'river_job' and a.attname = 'id' or c.relname in ('sessions', 'api_keys') and a.attname = 'last_used_at'), '{}') as apart
 		from pg_class as c
 		join pg_namespace as n on n.oid = c.relnamespace
 		join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

@@ -1,0 +1,149 @@
+package server_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/pgtest"
+)
+
+var (
+	fenced    = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+	operation = regexp.MustCompile(`^(?:query|mutation) (\w+)`)
+)
+
+// chapter is a chapter of docs/auth.md.
+func chapter(t *testing.T, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/auth.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text2, ok := strings.Cut(string(text), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("docs/auth.md has no chapter %s", heading)
+	}
+	text2, _, _ = strings.Cut(text2, "\n## ")
+	return text2
+}
+
+// like tells whether an answer is what is written down: texts to the letter, up to where
+// one says "…".
+func like(written, got any) bool {
+	switch w := written.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok || len(g) != len(w) {
+			return false
+		}
+		for name := range w {
+			if _, there := g[name]; !there || !like(w[name], g[name]) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(g) != len(w) {
+			return false
+		}
+		for i := range w {
+			if !like(w[i], g[i]) {
+				return false
+			}
+		}
+		return true
+	case string:
+		g, ok := got.(string)
+		begin, open := strings.CutSuffix(w, "…")
+		return ok && (g == w || open && strings.HasPrefix(g, begin) && len(g) > len(begin))
+	}
+	return written == got
+}
+
+// What docs/auth.md says of machines, done one after the other.
+func TestMachinesAreAsDocumented(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	m, last := api.Anonymous(), owner
+	var key, next, document string
+	ran := 0
+	for _, block := range fenced.FindAllStringSubmatch(chapter(t, "Machines"), -1) {
+		switch kind, text := block[1], block[2]; kind {
+		case "graphql":
+			document = text
+		case "sh":
+			checkCurl(t, api, m, text)
+		case "json":
+			var written, got map[string]any
+			if err := json.Unmarshal([]byte(text), &written); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			name := operation.FindStringSubmatch(document)[1]
+			who, variables := owner, map[string]any(nil)
+			switch name {
+			case "WhoAsks", "NotForMachines":
+				who = m
+			case "Rotate", "Revoke":
+				variables = map[string]any{"id": key}
+			}
+			if written["errors"] != nil && name != "NotForMachines" { // "from then on"
+				document, who, variables = `{ viewer { role } }`, m, nil
+			}
+			last = who
+			a := last.Do(t, document, variables)
+			if err := json.Unmarshal(a.Body, &got); err != nil {
+				t.Fatal(err)
+			}
+			if written["errors"] == nil {
+				got, _ = got["data"].(map[string]any)
+			} else {
+				delete(got, "data")
+				errs := got["errors"].([]any)[0].(map[string]any)
+				delete(errs, "path")
+				delete(errs, "locations")
+				delete(got, "extensions")
+			}
+			if !like(written, got) {
+				t.Errorf("%s\nis answered %s\nand written down as %s", document, a.Body, text)
+			}
+			var made struct{ CreateAPIKey, RotateAPIKey madeKey }
+			_ = json.Unmarshal(a.Data, &made)
+			if made.CreateAPIKey.Secret != "" {
+				m.Token, key = made.CreateAPIKey.Secret, made.CreateAPIKey.APIKey.ID
+			}
+			if next == "" {
+				next = made.RotateAPIKey.Secret
+			}
+			ran++
+		default:
+			t.Errorf("a block of %s that nobody tries", kind)
+		}
+	}
+	if ran < 6 || next == "" {
+		t.Errorf("%d requests of the chapter were tried", ran)
+	}
+	m.Token = next
+	m.Must(t, `{ products { nodes { sku } } }`, nil, nil)
+}
+
+// checkCurl runs the line that a reader would, here.
+func checkCurl(t *testing.T, api *apitest.API, m *apitest.Client, line string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Log("there is no curl here")
+		return
+	}
+	command := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "http://localhost:8080", api.URL, 1))
+	command.Env = append(os.Environ(), "COMMONHOLD_API_KEY="+m.Token)
+	out, err := command.Output()
+	if err != nil || !strings.HasPrefix(string(out), `{"data":{"products":{"nodes":[]}}`) {
+		t.Errorf("%v: %s\n%s", err, out, line)
+	}
+}

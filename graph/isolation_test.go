@@ -210,7 +210,7 @@ func nowhere(t testing.TB, b things) things {
 		User: id.NewUser().String(), Session: id.NewSession().String(), Device: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
 		Invitation: id.NewInvitation().String(), Person: slug[len(slug)-10:] + "-nobody@tests.example",
 		APIKey: id.NewAPIKey().String(),
-		Spare: id.NewProduct().String(), Sold: id.NewProduct().String(),
+		Spare:  id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
 		CustomerEmail: slug[len(slug)-10:] + "@tests.example",
 		SKU:           slug[len(slug)-10:] + "-0", Name: "Spare " + slug[len(slug)-10:], Slug: slug,

@@ -69,10 +69,7 @@ func TestGuessesWait(t *testing.T) {
 		if got := hashed.Load() - before; got != 17 {
 			t.Errorf("%s: %d hashes, want 17", address, got)
 		}
-		if want := []time.Duration{1, 2, 4, 8, 16, 30, 30}; first == nil {
-			for i := range want {
-				want[i] *= time.Second
-			}
+		if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}; first == nil {
 			if diff := cmp.Diff(want, waits); diff != "" {
 				t.Error(diff)
 			}

@@ -428,10 +428,8 @@ func TestEveryKeyInEveryStatus(t *testing.T) {
 			made, good := newKey(t, s, held)
 			wantKnown(t, s, good)
 			bad := badKeys[state](t, s, conn, home, held, made, good, other)
-			left, shown := made, good
-			if strings.HasPrefix(state, "of who ") { // there is nobody to make another
-				left = nil
-			} else {
+			left, shown := (*accountsql.ApiKey)(nil), good
+			if !strings.HasPrefix(state, "of who ") { // else there is nobody to make another
 				left, shown = newKey(t, s, held)
 				wantKnown(t, s, shown)
 			}

@@ -69,7 +69,7 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email string) error 
 		return q.DeleteOldAttempts(ctx)
 	})
 	if fault.Is(err, fault.RateLimited) {
-		return nil //nolint:nilerr // whoever has the mail of before can use it
+		return nil // whoever has the mail of before can use it
 	}
 	return err
 }

@@ -175,6 +175,7 @@ func (v Invitation) MarshalGQL(w io.Writer) { v.write(w) }
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *Invitation) UnmarshalGQL(from any) error { return v.read(from) }
 
+// MarshalGQL writes the public form.
 func (v APIKey) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.

@@ -149,13 +149,13 @@ func Between(t testing.TB, dsn string, pass func(client, server *net.UnixConn)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "chbt") // t.TempDir may be too long for a socket
+	dir, err := os.MkdirTemp("", "chbt") //nolint:usetesting // a short path: a socket's may have 104 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	const name = ".s.PGSQL.5432"
-	listener, err := net.Listen("unix", filepath.Join(dir, name))
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "unix", filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,12 +167,12 @@ func Between(t testing.TB, dsn string, pass func(client, server *net.UnixConn)) 
 				return
 			}
 			go func() {
-				defer client.Close()
-				server, err := net.Dial("unix", filepath.Join(config.Host, name))
+				defer client.Close() //nolint:errcheck // its end
+				server, err := new(net.Dialer).DialContext(context.Background(), "unix", filepath.Join(config.Host, name))
 				if err != nil {
 					return
 				}
-				defer server.Close()
+				defer server.Close() //nolint:errcheck // its end
 				pass(client.(*net.UnixConn), server.(*net.UnixConn))
 			}()
 		}

@@ -71,7 +71,7 @@ func TestMachinesAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
 	owner := api.NewTenant(t)
-	m, last := api.Anonymous(), owner
+	m := api.Anonymous()
 	var key, next, document string
 	ran := 0
 	for _, block := range fenced.FindAllStringSubmatch(chapter(t, "Machines"), -1) {
@@ -96,8 +96,7 @@ func TestMachinesAreAsDocumented(t *testing.T) {
 			if written["errors"] != nil && name != "NotForMachines" { // "from then on"
 				document, who, variables = `{ viewer { role } }`, m, nil
 			}
-			last = who
-			a := last.Do(t, document, variables)
+			a := who.Do(t, document, variables)
 			if err := json.Unmarshal(a.Body, &got); err != nil {
 				t.Fatal(err)
 			}

@@ -39,6 +39,9 @@ func (r *mutationResolver) SwitchTenant(ctx context.Context, in generated.Switch
 }
 
 func (r *viewerResolver) Memberships(ctx context.Context, p *auth.Principal) ([]*auth.Membership, error) {
+	if err := auth.Personal(ctx); err != nil { // a key is of one tenant, and tells of no other
+		return nil, err
+	}
 	memberships, err := r.Auth.Memberships(ctx, p.User.ID)
 	return pointers(memberships), err
 }
@@ -103,6 +106,9 @@ func inCookie(ctx context.Context, wanted graphql.Omittable[*bool]) (bool, error
 }
 
 func (r *viewerResolver) Sessions(ctx context.Context, p *auth.Principal) ([]*controlsql.ListSessionsOfUserRow, error) {
+	if err := auth.Personal(ctx); err != nil { // as Memberships
+		return nil, err
+	}
 	return r.Auth.Sessions(ctx, p)
 }
 

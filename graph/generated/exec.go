@@ -4528,9 +4528,9 @@ type Viewer {
   permissions: [Permission!]!
   "The tenant that the access token or the API key is for."
   tenant: Tenant!
-  "The tenants that the person may enter, by their short names. ` + "`" + `switchTenant` + "`" + ` begins a session in one."
+  "The tenants that the person may enter, by their short names. ` + "`" + `switchTenant` + "`" + ` begins a session in one. For people alone: an API key is refused."
   memberships: [Membership!]!
-  "Where the person is signed in, in this tenant and in others: this session first, then the latest, 100 at most."
+  "Where the person is signed in, in this tenant and in others: this session first, then the latest, 100 at most. For people alone: an API key is refused."
   sessions: [ActiveSession!]!
   "The API key that asks, null where the person does."
   apiKey: ApiKey

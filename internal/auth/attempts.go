@@ -34,9 +34,9 @@ var (
 	emailChanges    = limit{"e-mail change of an account", 20, time.Minute, 15 * time.Minute, time.Hour}
 )
 
-// key is what is counted of somebody. It is the same for an address that has an account
+// attemptKey is what is counted of somebody. It is the same for an address that has an account
 // and one that has none.
-func (s *Service) key(l limit, of ...string) []byte {
+func (s *Service) attemptKey(l limit, of ...string) []byte {
 	parts := make([][]byte, len(of))
 	for i, part := range of {
 		parts[i] = []byte(part)
@@ -44,11 +44,11 @@ func (s *Service) key(l limit, of ...string) []byte {
 	return s.ring.Code("attempts: "+l.purpose, parts...)
 }
 
-// count counts an attempt in the caller's transaction, before it is made: of those who
+// countAttempt counts an attempt in the caller's transaction, before it is made: of those who
 // try at the same moment no more are let through than one after the other.
 //
 // Errors: fault.RateLimited where it has to wait. Then nothing is to be stored.
-func (s *Service) count(ctx context.Context, q *controlsql.Queries, l limit, key []byte) (known bool, err error) {
+func (s *Service) countAttempt(ctx context.Context, q *controlsql.Queries, l limit, key []byte) (known bool, err error) {
 	known, err = q.Attempt(ctx, controlsql.AttemptParams{
 		Key: key, Free: l.free, FirstWait: l.first.Seconds(), LongestWait: l.longest.Seconds(), Memory: l.memory.Seconds(),
 	})
@@ -70,28 +70,28 @@ type try struct {
 	others [][]byte
 }
 
-// begin counts an attempt at the password of an address. Who has signed in to it from
+// beginTry counts an attempt at the password of an address. Who has signed in to it from
 // the same network before is not held up by what others try elsewhere.
 //
 // Errors: fault.RateLimited, the same for an address with an account and one without.
 func (s *Service) beginTry(ctx context.Context, email string) (*try, error) {
 	network := clientOf(ctx).network
-	t := &try{device: s.key(ofDevice, email, network)}
+	t := &try{device: s.attemptKey(ofDevice, email, network)}
 	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		t.others = nil // the transaction may run again
-		known, err := s.count(ctx, q, ofDevice, t.device)
+		known, err := s.countAttempt(ctx, q, ofDevice, t.device)
 		if err != nil || known {
 			return err
 		}
 		counted := []struct {
 			limit limit
 			key   []byte
-		}{{ofAccount, s.key(ofAccount, email)}, {ofNetwork, s.key(ofNetwork, network)}}
+		}{{ofAccount, s.attemptKey(ofAccount, email)}, {ofNetwork, s.attemptKey(ofNetwork, network)}}
 		if network == "" {
 			counted = counted[:1]
 		}
 		for _, c := range counted {
-			if _, err := s.count(ctx, q, c.limit, c.key); err != nil {
+			if _, err := s.countAttempt(ctx, q, c.limit, c.key); err != nil {
 				return err
 			}
 			t.others = append(t.others, c.key)
@@ -101,7 +101,7 @@ func (s *Service) beginTry(ctx context.Context, email string) (*try, error) {
 	return t, err
 }
 
-// end notes what became of an attempt: a right password is known by its network from
+// endTry notes what became of an attempt: a right password is known by its network from
 // then on, and what nobody looked at counts for nothing. A wrong one stays counted.
 func (s *Service) endTry(ctx context.Context, t *try, right bool) {
 	ctx = context.WithoutCancel(ctx) // whether the caller still waits does not matter

@@ -50,7 +50,7 @@ func TestGuessesWait(t *testing.T) {
 	var first []time.Duration
 	for _, address := range []string{r.Email, newcomer().Email} {
 		ctx := from(freshNetwork())
-		device, account := s.key(ofDevice, address, clientOf(ctx).network), s.key(ofAccount, address)
+		device, account := s.attemptKey(ofDevice, address, clientOf(ctx).network), s.attemptKey(ofAccount, address)
 		var waits []time.Duration
 		before := hashed.Load()
 		for range 10 {
@@ -106,7 +106,7 @@ func TestNobodyIsLockedOut(t *testing.T) {
 	mustSignIn(t, office, s, home, r)
 	_, _, err := s.SignIn(train, home.Slug, r.Email, r.Password)
 	wantFault(t, "the right password from elsewhere", err, fault.RateLimited, "")
-	passes(t, s.key(ofAccount, r.Email), "31 seconds")
+	passes(t, s.attemptKey(ofAccount, r.Email), "31 seconds")
 	mustSignIn(t, train, s, home, r)
 	for range 9 { // who mistypes and then does not is not held up later
 		guess(t, train, s, r.Email)
@@ -128,7 +128,7 @@ func TestNetworksWait(t *testing.T) {
 	ctx := from(freshNetwork())
 	r, home, _ := register(t, s)
 	mustSignIn(t, ctx, s, home, r)
-	key := s.key(ofNetwork, clientOf(ctx).network)
+	key := s.attemptKey(ofNetwork, clientOf(ctx).network)
 	guess(t, ctx, s, newcomer().Email)
 	alter(t, pgtest.Superuser(t), 1, `update control.attempts set failures = 101 where key = $1`, key)
 	guess(t, ctx, s, newcomer().Email)
@@ -175,7 +175,7 @@ func TestAttemptsAreForgotten(t *testing.T) {
 	super := pgtest.Superuser(t)
 	address := newcomer().Email
 	guess(t, from(freshNetwork()), s, address)
-	key := s.key(ofAccount, address)
+	key := s.attemptKey(ofAccount, address)
 	alter(t, super, 1, `update control.attempts set expires_at = now() - interval '1000 years' where key = $1`, key)
 	guess(t, from(freshNetwork()), s, newcomer().Email)
 	if n := count(t, super, `select count(*) from control.attempts where key = $1`, key); n != 0 {

@@ -11,7 +11,6 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
-	"github.com/commonhold/commonhold/internal/idempotency"
 	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/text"
@@ -83,8 +82,8 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 	if err != nil {
 		return nil, err
 	}
-	return s.onceInControl(ctx, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
-		if err := mayGive(ctx, q, caller, role); err != nil {
+	made, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
+		if err := lockInviter(ctx, q, caller, role); err != nil {
 			return nil, err
 		}
 		known, err := q.GetInvitee(ctx, controlsql.GetInviteeParams{TenantID: caller.Tenant.ID, Email: email})
@@ -111,6 +110,7 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 		}
 		return made, recordAccess(ctx, q, made.TenantID, &caller.User.ID, "invitation.created", made.ID.UUID(), invitationRecord(made))
 	})
+	return (*accountsql.Invitation)(made), err
 }
 
 // ResendInvitation sends the mail of an invitation again, and lets it last for another
@@ -120,7 +120,7 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 // revoked; fault.LimitReached less than a minute after the last mail; fault.Forbidden as
 // Invite.
 func (s *Service) ResendInvitation(ctx context.Context, caller *Principal, of id.Invitation) (*accountsql.Invitation, error) {
-	return s.onceInControl(ctx, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
+	made, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
 		row, err := lockOpen(ctx, q, caller, of)
 		if err != nil {
 			return nil, err
@@ -137,6 +137,7 @@ func (s *Service) ResendInvitation(ctx context.Context, caller *Principal, of id
 		}
 		return renewed, recordAccess(ctx, q, renewed.TenantID, &caller.User.ID, "invitation.resent", renewed.ID.UUID(), invitationRecord(renewed))
 	})
+	return (*accountsql.Invitation)(made), err
 }
 
 // RevokeInvitation takes an invitation back: its link works no more. Once for each
@@ -145,7 +146,7 @@ func (s *Service) ResendInvitation(ctx context.Context, caller *Principal, of id
 // Errors: fault.NotFound at id; fault.WrongStatus at id for one that was accepted or
 // revoked; fault.Forbidden as Invite.
 func (s *Service) RevokeInvitation(ctx context.Context, caller *Principal, of id.Invitation) (*accountsql.Invitation, error) {
-	return s.onceInControl(ctx, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
+	made, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
 		if _, err := lockOpen(ctx, q, caller, of); err != nil {
 			return nil, err
 		}
@@ -155,31 +156,22 @@ func (s *Service) RevokeInvitation(ctx context.Context, caller *Principal, of id
 		}
 		return revoked, recordAccess(ctx, q, revoked.TenantID, &caller.User.ID, "invitation.revoked", revoked.ID.UUID(), invitationRecord(revoked))
 	})
+	return (*accountsql.Invitation)(made), err
 }
 
-func (s *Service) onceInControl(ctx context.Context, change func(*controlsql.Queries) (*controlsql.Invitation, error)) (*accountsql.Invitation, error) {
-	inTx := func(fn func(*controlsql.Queries) error) error { return s.db.InControlTx(ctx, fn) }
-	row, err := idempotency.OnceInControl(ctx, inTx, change)
-	return (*accountsql.Invitation)(row), err
-}
-
-// mayGive asks the database what the caller is now, and keeps it so until the
+// lockInviter asks the database what the caller is now, and keeps it so until the
 // transaction ends.
 //
 // Errors: fault.Forbidden.
-func mayGive(ctx context.Context, q *controlsql.Queries, caller *Principal, role Role) error {
+func lockInviter(ctx context.Context, q *controlsql.Queries, caller *Principal, role Role) error {
 	member, err := q.LockInviter(ctx, controlsql.LockInviterParams{TenantID: caller.Tenant.ID, UserID: caller.User.ID})
 	if err != nil && !postgres.IsNoRows(err) {
 		return err
 	}
-	if err != nil || !mayInvite(Role(member.Role), role) {
-		return fault.New(fault.Forbidden, "You can give and take only what you hold yourself. Ask an owner of the tenant.")
+	if err != nil || !Role(member.Role).mayGive(role) {
+		return notYours()
 	}
 	return nil
-}
-
-func mayInvite(inviter, role Role) bool {
-	return inviter.Can(PermissionMembersWrite) && inviter.covers(role)
 }
 
 // lockOpen finds an invitation that waits for an answer, expired or not.
@@ -191,7 +183,7 @@ func lockOpen(ctx context.Context, q *controlsql.Queries, caller *Principal, of 
 	if err != nil {
 		return nil, err
 	}
-	if err := mayGive(ctx, q, caller, Role(row.Invitation.Role)); err != nil {
+	if err := lockInviter(ctx, q, caller, Role(row.Invitation.Role)); err != nil {
 		return nil, err
 	}
 	if row.Invitation.AcceptedAt != nil || row.Invitation.RevokedAt != nil {
@@ -359,7 +351,7 @@ func (s *Service) openInvitation(ctx context.Context, token string) (*controlsql
 		of = uuid.Nil // which no invitation has, and is looked for all the same
 	}
 	row, err := s.db.Control().GetOpenInvitation(ctx, controlsql.GetOpenInvitationParams{Of: of})
-	if postgres.IsNoRows(err) || err == nil && !mayInvite(Role(row.InviterRole), Role(row.Invitation.Role)) {
+	if postgres.IsNoRows(err) || err == nil && !Role(row.InviterRole).mayGive(Role(row.Invitation.Role)) {
 		return nil, noInvitation()
 	}
 	return row, err

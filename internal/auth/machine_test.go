@@ -838,3 +838,24 @@ func TestAccessOfKeysIsRecorded(t *testing.T) {
 		}
 	}
 }
+
+// What let a removed member in ends for good: a key does not come back with its maker,
+// and what was revoked stands in the log.
+func TestKeysOfARemovedMemberStayRevoked(t *testing.T) {
+	t.Parallel()
+	s, _ := newService(t, pgtest.New(t))
+	_, home, held := register(t, s)
+	made, key := newKey(t, s, held)
+	wantKnown(t, s, key)
+	give(t, s, home, RoleOwner, MemberSuspended)
+	give(t, s, home, RoleOwner, MemberActive)
+	wantKnown(t, s, key) // a suspended one waits
+	give(t, s, home, RoleOwner, MemberRemoved)
+	give(t, s, home, RoleOwner, MemberActive)
+	if _, _, err := show(s, key); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("the key of who was removed and is back: %v", err)
+	}
+	if n := count(t, pgtest.Superuser(t), `select count(*) from control.access_events where tenant_id = $1 and action = 'api_key.revoked' and entity_id = $2`, home.ID, made.ID); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}

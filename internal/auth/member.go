@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"slices"
 
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -51,21 +53,25 @@ type MemberChange struct {
 // ChangeMember gives a member of the caller's tenant another role or status, once for
 // each idempotency key. It holds from the commit on: every token that was issued to the
 // member before is refused, here at once, on other servers as soon as they hear of it.
-// The sessions of a removed member end; those of a suspended one wait. A change to what
-// is there already is none.
+// A suspended member's sessions wait; what let a removed one in ends, API keys too. A
+// change to what is there already is none.
 //
 // Errors: fault.NotFound at id for who is no member, or not any more; fault.LastOwner at
 // id; fault.Forbidden for a member, or a role, that holds what the caller does not.
 func (s *Service) ChangeMember(ctx context.Context, caller *Principal, member id.Member, change MemberChange) (*accountsql.Membership, error) {
-	inTx := func(fn func(*controlsql.Queries) error) error { return s.db.InControlTx(ctx, fn) }
-	return idempotency.OnceInControl(ctx, inTx, func(q *controlsql.Queries) (*accountsql.Membership, error) {
-		row, after, err := weigh(ctx, q, caller, member, change)
-		if err != nil || after.Role == row.Role && after.Status == row.Status {
-			return (*accountsql.Membership)(row), err
+	row, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Membership, error) {
+		was, after, err := weigh(ctx, q, caller, member, change)
+		if err != nil || after.Role == was.Role && after.Status == was.Status {
+			return was, err
 		}
-		changed, err := setMember(ctx, q, &caller.User.ID, row, after)
-		return (*accountsql.Membership)(changed), err
+		return setMember(ctx, q, &caller.User.ID, was, after)
 	})
+	return (*accountsql.Membership)(row), err
+}
+
+// onceInControl does a change of the control database once for each idempotency key.
+func onceInControl[T any](ctx context.Context, s *Service, change func(*controlsql.Queries) (*T, error)) (*T, error) {
+	return idempotency.OnceInControl(ctx, func(fn func(*controlsql.Queries) error) error { return s.db.InControlTx(ctx, fn) }, change)
 }
 
 // weigh reads the member and what it is to become, and refuses what the caller may not
@@ -101,8 +107,8 @@ func weigh(ctx context.Context, q *controlsql.Queries, caller *Principal, member
 	}
 	owns := func(role, status string) bool { return role == string(RoleOwner) && status == string(MemberActive) }
 	switch {
-	case !mine.Can(PermissionMembersWrite), !mine.covers(Role(row.Role)), !mine.covers(Role(after.Role)):
-		return nil, after, fault.New(fault.Forbidden, "You can give and take only what you hold yourself. Ask an owner of the tenant.")
+	case !mine.mayGive(Role(row.Role)), !mine.mayGive(Role(after.Role)):
+		return nil, after, notYours()
 	case owners == 1 && owns(row.Role, row.Status) && !owns(after.Role, after.Status):
 		return nil, after, fault.New(fault.LastOwner, "This is the only owner, and a tenant needs one. Make somebody else an owner first.").At("id")
 	}
@@ -116,8 +122,7 @@ func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, was *
 		return nil, err
 	}
 	if changed.Status == string(MemberRemoved) {
-		why := "member removed"
-		if err := q.EndSessionsOfMember(ctx, controlsql.EndSessionsOfMemberParams{TenantID: changed.TenantID, UserID: changed.UserID, RevokedWhy: &why}); err != nil {
+		if err := endWaysIn(ctx, q, actor, changed); err != nil {
 			return nil, err
 		}
 	}
@@ -128,4 +133,30 @@ func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, was *
 		return map[string]any{"role": m.Role, "status": m.Status}
 	}
 	return changed, recordAccess(ctx, q, changed.TenantID, actor, "member.changed", changed.ID.UUID(), map[string]any{"before": shown(was), "after": shown(changed)})
+}
+
+// endWaysIn ends what let a removed member in. Should the person come back, none of it
+// does.
+func endWaysIn(ctx context.Context, q *controlsql.Queries, actor *id.User, removed *controlsql.Membership) error {
+	why := "member removed"
+	if err := q.EndSessionsOfMember(ctx, controlsql.EndSessionsOfMemberParams{TenantID: removed.TenantID, UserID: removed.UserID, RevokedWhy: &why}); err != nil {
+		return err
+	}
+	if err := control.TellOfUser(ctx, q, removed.UserID); err != nil {
+		return err
+	}
+	keys, err := q.RevokeAPIKeysOfMember(ctx, controlsql.RevokeAPIKeysOfMemberParams{TenantID: removed.TenantID, CreatedBy: removed.UserID})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(keys, func(a, b *controlsql.ApiKey) int { return cmp.Compare(a.ID.String(), b.ID.String()) }) // as they were made, in the log
+	for _, key := range keys {
+		if err := control.TellOfAPIKey(ctx, q, key.ID); err != nil {
+			return err
+		}
+		if err := recordAccess(ctx, q, removed.TenantID, actor, "api_key.revoked", key.ID.UUID(), map[string]any{"name": key.Name, "why": why}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -72,7 +72,8 @@ func Require(ctx context.Context, needed Permission) (*Principal, error) {
 	return nil, fault.New(fault.Forbidden, "This needs the permission %s, which is not among the scopes of this API key, or which the member who made the key does not hold any more. Ask with a key that has it.", needed)
 }
 
-// Personal refuses API keys what concerns a person's own sessions and account.
+// Personal refuses API keys what concerns a person's own sessions and account, and in
+// which other tenants the person is.
 //
 // Errors: fault.Forbidden.
 func Personal(ctx context.Context) error {

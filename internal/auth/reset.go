@@ -36,7 +36,7 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email string) error 
 	network := clientOf(ctx).network
 	if network != "" {
 		err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-			_, err := s.count(ctx, q, resetsOfNetwork, s.key(resetsOfNetwork, network))
+			_, err := s.countAttempt(ctx, q, resetsOfNetwork, s.attemptKey(resetsOfNetwork, network))
 			return err
 		})
 		if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email string) error 
 		}
 	}
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		if _, err := s.count(ctx, q, resetsOfAddress, s.key(resetsOfAddress, email)); err != nil {
+		if _, err := s.countAttempt(ctx, q, resetsOfAddress, s.attemptKey(resetsOfAddress, email)); err != nil {
 			return err
 		}
 		name := email // of a mail that is not sent
@@ -158,7 +158,7 @@ func (s *Service) RequestEmailChange(ctx context.Context, p *Principal, email st
 		return fault.New(fault.Invalid, "This is the address of your account already. Give another one.").At("newEmail")
 	}
 	if password == nil {
-		_, err = RequireRecent(ctx)
+		_, err = s.RequireRecent(ctx)
 	} else {
 		_, err = s.checkPassword(ctx, p.User.Email, *password)
 	}
@@ -167,7 +167,7 @@ func (s *Service) RequestEmailChange(ctx context.Context, p *Principal, email st
 	}
 	link, until := id.New(), s.tokens.now().Add(linkTime)
 	return s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		if _, err := s.count(ctx, q, emailChanges, s.key(emailChanges, p.User.ID.String())); err != nil {
+		if _, err := s.countAttempt(ctx, q, emailChanges, s.attemptKey(emailChanges, p.User.ID.String())); err != nil {
 			return err
 		}
 		user, err := q.LockUser(ctx, controlsql.LockUserParams{ID: p.User.ID})

@@ -149,15 +149,19 @@ func (p Permission) InControl() bool {
 	return p == PermissionMembersWrite || p == PermissionTenantWrite
 }
 
-// covers tells whether the role holds every permission of another, and so may give it
-// and take it away.
-func (r Role) covers(other Role) bool {
+// mayGive tells whether who has the role may give another to members, and take it away:
+// nobody gives what they do not hold.
+func (r Role) mayGive(other Role) bool {
 	for _, p := range granted[other] {
 		if !r.Can(p) {
 			return false
 		}
 	}
-	return true
+	return r.Can(PermissionMembersWrite)
+}
+
+func notYours() *fault.Error {
+	return fault.New(fault.Forbidden, "You can give and take only what you hold yourself. Ask an owner of the tenant.")
 }
 
 func (r Role) known() bool {

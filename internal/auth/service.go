@@ -113,7 +113,7 @@ func (s *Service) Enter(ctx context.Context, slug, email, password string) (Entr
 		at = 0
 	case slug == "":
 		if len(rows) > 1 {
-			if in.Ticket, err = s.newTicket(ctx, account.User.ID); err != nil {
+			if in.Ticket, err = s.newTicket(ctx, account); err != nil {
 				return Entry{}, err
 			}
 		}

@@ -93,12 +93,12 @@ func endAll(ctx context.Context, q *controlsql.Queries, user id.User, kept id.Se
 // given in this session in the last ten minutes, at sign-in or by Confirm.
 //
 // Errors: fault.Unauthenticated; fault.Reauthenticate.
-func RequireRecent(ctx context.Context) (*Principal, error) {
+func (s *Service) RequireRecent(ctx context.Context) (*Principal, error) {
 	p, err := FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if p.ConfirmedAt == nil || time.Since(*p.ConfirmedAt) > confirmedFor {
+	if p.ConfirmedAt == nil || s.now().Sub(*p.ConfirmedAt) > confirmedFor {
 		return nil, fault.New(fault.Reauthenticate, "This asks for your password again: it was last given more than ten minutes ago. Call reauthenticate with it, and then repeat this.")
 	}
 	return p, nil

@@ -287,7 +287,7 @@ func TestDangerAsksForThePassword(t *testing.T) {
 	r, home, held := register(t, s)
 	recent := func(held *Session) error {
 		t.Helper()
-		_, err := RequireRecent(NewContext(ctx, mustKnow(t, s, held)))
+		_, err := s.RequireRecent(NewContext(ctx, mustKnow(t, s, held)))
 		return err
 	}
 	if err := recent(held); err != nil {
@@ -296,7 +296,7 @@ func TestDangerAsksForThePassword(t *testing.T) {
 	if err := recent(mustSignIn(t, ctx, s, home, r)); err != nil {
 		t.Errorf("after signing in: %v", err)
 	}
-	if _, err := RequireRecent(ctx); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := s.RequireRecent(ctx); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("nobody: %v", err)
 	}
 	super := pgtest.Superuser(t)
@@ -308,7 +308,7 @@ func TestDangerAsksForThePassword(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = RequireRecent(NewContext(ctx, who))
+			_, err = s.RequireRecent(NewContext(ctx, who))
 			return err
 		}
 		wantFault(t, name, ask(), fault.Reauthenticate, "")
@@ -348,6 +348,11 @@ func TestNoSessionBeginsWithAPasswordOfBefore(t *testing.T) {
 	ctx := context.Background()
 	r, home, _ := register(t, s)
 	super := pgtest.Superuser(t)
+	second := newcomer()
+	second.Email, second.Password = r.Email, r.Password
+	if _, _, err := s.Register(ctx, second); err != nil {
+		t.Fatal(err)
+	}
 	watch(s.passwords, func(_, hash string) {
 		if hash != "" {
 			alter(t, super, 1, `update control.user_credentials set version = version + 1 where user_id = (select id from control.users where email = $1)`, r.Email)
@@ -356,8 +361,13 @@ func TestNoSessionBeginsWithAPasswordOfBefore(t *testing.T) {
 	before := count(t, super, `select count(*) from control.sessions where tenant_id = $1`, home.ID)
 	session, _, err := s.SignIn(ctx, home.Slug, r.Email, r.Password)
 	wantFault(t, "signing in", err, fault.BadCredential, "password")
+	entry, err := s.Enter(ctx, "", r.Email, r.Password) // who has yet to choose among two tenants
+	wantFault(t, "for a ticket", err, fault.BadCredential, "password")
+	if entry.Ticket != "" {
+		t.Error("a ticket was given")
+	}
 	further := newcomer()
-	further.Email = r.Email
+	further.Email, further.Password = r.Email, r.Password
 	made, _, err := s.Register(ctx, further)
 	wantFault(t, "registering", err, fault.BadCredential, "password")
 	if session != nil || made != nil || count(t, super, `select count(*) from control.sessions where tenant_id = $1`, home.ID) != before {

@@ -24,10 +24,15 @@ type Entry struct {
 	Ticket      string       // for SwitchTenant, where the person has yet to choose; else ""
 }
 
-// newTicket says for two minutes that a person gave their password.
-func (s *Service) newTicket(ctx context.Context, user id.User) (string, error) {
+// newTicket says for two minutes that a person gave their password, if it is theirs still.
+func (s *Service) newTicket(ctx context.Context, account *controlsql.GetUserForSignInRow) (string, error) {
 	ticket := id.New()
-	err := s.db.Control().CreateSignInTicket(ctx, controlsql.CreateSignInTicketParams{ID: ticket, UserID: user})
+	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		if err := keepCredentials(ctx, q, account); err != nil {
+			return err
+		}
+		return q.CreateSignInTicket(ctx, controlsql.CreateSignInTicketParams{ID: ticket, UserID: account.User.ID})
+	})
 	return s.ring.Token(ticketPurpose, ticket), err
 }
 

@@ -367,6 +367,35 @@ func TestWhatAKeyMayNot(t *testing.T) {
 	}
 }
 
+// A key tells of the one tenant that it is for: where else its maker is a member, and
+// where they are signed in, is for people. A new field of the viewer is decided here.
+func TestWhatAKeySeesOfItsMaker(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	m, _ := machine(t, api, owner, "MEMBERS_READ", "TENANT_READ", "AUDIT_READ")
+	fields := map[string]struct {
+		selection string
+		may       bool
+	}{
+		"user": {"{ id }", true}, "role": {"", true}, "permissions": {"", true}, "tenant": {"{ slug }", true}, "apiKey": {"{ id }", true},
+		"memberships": {"{ tenant { slug } }", false}, "sessions": {"{ tenantName }", false},
+	}
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: commonhold.Schema})
+	for _, field := range schema.Types["Viewer"].Fields {
+		f, decided := fields[field.Name]
+		if !decided {
+			t.Errorf("say whether a key may see viewer.%s", field.Name)
+			continue
+		}
+		document := "{ viewer { " + field.Name + " " + f.selection + " } }"
+		owner.Must(t, document, nil, nil)
+		if a := m.Do(t, document, nil); f.may && len(a.Errors) > 0 || !f.may && (a.Code() != "FORBIDDEN" || strings.Contains(string(a.Body), owner.Tenant.Name)) {
+			t.Errorf("viewer.%s: %s", field.Name, a.Body)
+		}
+	}
+}
+
 // Who asks with a key is the member who made it, with the key beside; what it did says so.
 func TestWhoAKeyIs(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,13 @@ for update;
 update api_keys set replaced_by = @replaced_by, expires_at = least(expires_at, @expires_at)
 where tenant_id = @tenant_id and id = @id;
 
+-- name: RevokeAPIKeysOfMember :many
+-- RevokeAPIKeysOfMember ends the keys that act for a member, in the transaction of the
+-- control role that takes the member out: should the person come back, the keys do not.
+update api_keys set revoked_at = now()
+where tenant_id = @tenant_id and created_by = @created_by and revoked_at is null and expires_at > now()
+returning *;
+
 -- name: RevokeAPIKey :one
 -- RevokeAPIKey ends a key, at once for every server, in the transaction of the control
 -- role that records it. No row: no such key, or it had been revoked.

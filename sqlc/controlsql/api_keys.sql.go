@@ -287,6 +287,51 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, arg RevokeAPIKeyParams) (*Ap
 	return &i, err
 }
 
+const revokeAPIKeysOfMember = `-- name: RevokeAPIKeysOfMember :many
+update api_keys set revoked_at = now()
+where tenant_id = $1 and created_by = $2 and revoked_at is null and expires_at > now()
+returning tenant_id, id, name, ending, scopes, created_by, created_at, expires_at, last_used_at, revoked_at, replaced_by
+`
+
+type RevokeAPIKeysOfMemberParams struct {
+	TenantID  tenant.ID
+	CreatedBy id.User
+}
+
+// RevokeAPIKeysOfMember ends the keys that act for a member, in the transaction of the
+// control role that takes the member out: should the person come back, the keys do not.
+func (q *Queries) RevokeAPIKeysOfMember(ctx context.Context, arg RevokeAPIKeysOfMemberParams) ([]*ApiKey, error) {
+	rows, err := q.db.Query(ctx, revokeAPIKeysOfMember, arg.TenantID, arg.CreatedBy)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*ApiKey{}
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Name,
+			&i.Ending,
+			&i.Scopes,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.RevokedAt,
+			&i.ReplacedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const touchAPIKey = `-- name: TouchAPIKey :exec
 update api_keys as u set last_used_at = now()
 where u.tenant_id = $1 and u.id in (select k.id from api_keys as k where k.tenant_id = $1 and k.id = $2 for update skip locked)

@@ -101,7 +101,7 @@ var platform = map[string]string{
 	"GetActiveMembership":          "a refresh asks the role before the tenant is entered; bound to one tenant and user",
 	"LockMembers":                  "who changes a member is a member of the same tenant, to which it is bound",
 	"EndSessionsOfMember":          "a removed member's sessions end with the membership, bound to its tenant and user",
-	"SetMembership":                "an operator changes a member of one tenant, bound to it and to the user",
+	"SetMembership":                "who changes a member is a member of the same tenant, to which it is bound, and to the user",
 	"GetIdempotencyKey":            "a key of a control mutation, bound to one tenant and user",
 	"ClaimIdempotencyKey":          "a key of a control mutation, bound to one tenant and user",
 	"RecordIdempotentResult":       "a key of a control mutation, bound to one tenant",
@@ -137,6 +137,7 @@ var platform = map[string]string{
 	"LockAPIKey":                   "a key is rotated or revoked in the transaction that records it; bound to one tenant and key",
 	"ReplaceAPIKey":                "as LockAPIKey",
 	"RevokeAPIKey":                 "as LockAPIKey",
+	"RevokeAPIKeysOfMember":        "a removed member's keys end with the membership, bound to its tenant and user",
 }
 
 // unlisted compares the platform's queries with the list.

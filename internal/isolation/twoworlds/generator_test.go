@@ -130,6 +130,7 @@ const anything = "*"
 
 // unasked are fields that nobody asks for, with the reason.
 var unasked = map[string]string{
+	"ApiKey.lastUsedAt":        "as that of a session",
 	"ActiveSession.lastUsedAt": "is noted where the server has to look who holds the session: after how long it forgot is a matter of real time",
 }
 
@@ -276,9 +277,6 @@ func (g *generator) below(of *ast.Definition, list string, depth int) (set []*se
 	}
 	for _, field := range of.Fields {
 		if strings.HasPrefix(field.Name, "__") || unasked[of.Name+"."+field.Name] != "" {
-			continue
-		}
-		if realTime[of.Name+"."+field.Name] != "" {
 			continue
 		}
 		composite := g.schema.Types[field.Type.Name()].IsCompositeType()

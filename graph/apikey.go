@@ -22,12 +22,10 @@ func (r *queryResolver) APIKeys(ctx context.Context, first *int32, after *string
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listAPIKeys(ctx, p)
-	if err != nil {
+	c := &generated.APIKeyConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listAPIKeys, apiKeyCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.APIKeyConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, apiKeyCursor)
 	c.Edges = apply(c.Nodes, func(k *accountsql.ApiKey) *generated.APIKeyEdge {
 		return &generated.APIKeyEdge{Cursor: apiKeyCursor(k), Node: k}
 	})

@@ -33,12 +33,13 @@ func (r *queryResolver) AuditLog(ctx context.Context, first *int32, after *strin
 	if err != nil {
 		return nil, err
 	}
-	rows, err := listEvents(ctx, r.DB.Home(t.ID).Read(), p, conditions)
-	if err != nil {
-		return nil, err
+	list := func(ctx context.Context, p page) ([]*tenantsql.Event, error) {
+		return listEvents(ctx, r.DB.Home(t.ID).Read(), p, conditions)
 	}
 	c := &generated.AuditEventConnection{Filter: conditions}
-	c.Nodes, c.PageInfo = finish(p, rows, eventCursor)
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, list, eventCursor); err != nil {
+		return nil, err
+	}
 	c.Edges = apply(c.Nodes, func(e *tenantsql.Event) *generated.AuditEventEdge {
 		return &generated.AuditEventEdge{Cursor: eventCursor(e), Node: e}
 	})
@@ -91,11 +92,12 @@ func (r *queryResolver) AccessLog(ctx context.Context, first *int32, after *stri
 		return nil, err
 	}
 	c := &generated.AccessEventConnection{Filter: new(accountsql.CountAccessEventsParams(*conditions))}
-	rows, err := listAccessEvents(ctx, r.DB.Account(t.ID).Read(), p, c.Filter)
-	if err != nil {
+	list := func(ctx context.Context, p page) ([]*accountsql.AccessEvent, error) {
+		return listAccessEvents(ctx, r.DB.Account(t.ID).Read(), p, c.Filter)
+	}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, list, accessEventCursor); err != nil {
 		return nil, err
 	}
-	c.Nodes, c.PageInfo = finish(p, rows, accessEventCursor)
 	c.Edges = apply(c.Nodes, func(e *accountsql.AccessEvent) *generated.AccessEventEdge {
 		return &generated.AccessEventEdge{Cursor: accessEventCursor(e), Node: e}
 	})

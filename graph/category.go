@@ -47,19 +47,12 @@ func (r *categoryResolver) Products(ctx context.Context, c *tenantsql.Category, 
 		return nil, err
 	}
 	by := generated.ProductOrderFieldCreatedAt
-	key, err := newChildPage(p, c.ID, productList(by))
-	if err != nil {
-		return nil, err
-	}
-	rows, err := load(ctx, func(ls *loaders) *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product] {
+	list := loadPage(c.ID, productList(by), func(ls *loaders) *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product] {
 		return ls.categoryProducts
-	}, key)
-	if err != nil {
-		return nil, err
-	}
+	})
 	connection := &generated.CategoryProductConnection{Category: c.ID}
-	connection.Nodes, connection.PageInfo, connection.Edges = productPage(p, slices.Clone(rows), by)
-	return connection, nil
+	connection.Nodes, connection.PageInfo, connection.Edges, err = productPage(ctx, p, list, by)
+	return connection, err
 }
 
 func (r *categoryProductConnectionResolver) TotalCount(ctx context.Context, c *generated.CategoryProductConnection) (int32, error) {
@@ -74,12 +67,10 @@ func (r *queryResolver) Categories(ctx context.Context, first *int32, after *str
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listCategories(ctx, p)
-	if err != nil {
+	c := &generated.CategoryConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listCategories, categoryCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.CategoryConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, categoryCursor)
 	c.Edges = apply(c.Nodes, func(row *tenantsql.Category) *generated.CategoryEdge {
 		return &generated.CategoryEdge{Cursor: categoryCursor(row), Node: row}
 	})

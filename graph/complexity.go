@@ -21,16 +21,20 @@ const wholeTable = 1000
 
 // TableCost is what a field costs beside its cost function, for a table that it reads
 // from end to end: once, however many entries ask for it, because a loader reads it for
-// all. A filter that no index serves belongs here.
+// all. A filter that no index serves belongs here; where a cursor is given, what lies
+// behind it may be looked for too.
 func TableCost(object, field string, arguments map[string]any) int {
 	if strings.HasSuffix(object, "Connection") && field == "totalCount" || object == "Tenant" && field == "stats" {
 		return wholeTable
 	}
 	filter, _ := arguments["filter"].(map[string]any)
-	if filter["name"] != nil || filter["inStock"] != nil {
-		return wholeTable
+	if filter["name"] == nil && filter["inStock"] == nil {
+		return 0
 	}
-	return 0
+	if arguments["after"] != nil || arguments["before"] != nil {
+		return 2 * wholeTable
+	}
+	return wholeTable
 }
 
 // complexity says what each connection costs: its page times what is asked of each

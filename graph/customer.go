@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vikstrous/dataloadgen"
@@ -58,19 +57,12 @@ func (r *customerResolver) Orders(ctx context.Context, c *tenantsql.Customer, fi
 	if err != nil {
 		return nil, err
 	}
-	key, err := newChildPage(p, c.ID, orderList)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := load(ctx, func(ls *loaders) *dataloadgen.Loader[childPage[id.Customer], []*tenantsql.Order] {
+	list := loadPage(c.ID, orderList, func(ls *loaders) *dataloadgen.Loader[childPage[id.Customer], []*tenantsql.Order] {
 		return ls.customerOrders
-	}, key)
-	if err != nil {
-		return nil, err
-	}
+	})
 	connection := &generated.CustomerOrderConnection{Customer: c.ID}
-	connection.Nodes, connection.PageInfo, connection.Edges = orderPage(p, slices.Clone(rows))
-	return connection, nil
+	connection.Nodes, connection.PageInfo, connection.Edges, err = orderPage(ctx, p, list)
+	return connection, err
 }
 
 func (r *customerOrderConnectionResolver) TotalCount(ctx context.Context, c *generated.CustomerOrderConnection) (int32, error) {
@@ -85,12 +77,10 @@ func (r *queryResolver) Customers(ctx context.Context, first *int32, after *stri
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listCustomers(ctx, p)
-	if err != nil {
+	c := &generated.CustomerConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listCustomers, customerCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.CustomerConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, customerCursor)
 	c.Edges = apply(c.Nodes, func(row *tenantsql.Customer) *generated.CustomerEdge {
 		return &generated.CustomerEdge{Cursor: customerCursor(row), Node: row}
 	})

@@ -18,12 +18,10 @@ func (r *queryResolver) Invitations(ctx context.Context, first *int32, after *st
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listInvitations(ctx, p)
-	if err != nil {
+	c := &generated.InvitationConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listInvitations, invitationCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.InvitationConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, invitationCursor)
 	c.Edges = apply(c.Nodes, func(i *accountsql.Invitation) *generated.InvitationEdge {
 		return &generated.InvitationEdge{Cursor: invitationCursor(i), Node: i}
 	})

@@ -181,14 +181,19 @@ type childPage[P comparable] struct {
 	pageShape
 }
 
-// newChildPage finds the page in a list that runs from the newest to the oldest.
+// loadPage lists what belongs to one parent, from the newest to the oldest.
 //
-// Errors: as between.
-func newChildPage[P comparable](p page, parent P, list string) (childPage[P], error) {
-	b, err := between(p, list, true, lowestTime, highestTime)
-	// A cursor may say its moment in any zone: pages of one moment are one batch.
-	b.low, b.high = b.low.UTC(), b.high.UTC()
-	return childPage[P]{parent, pageShape{b, p.limit()}}, err
+// Errors: as between; those of the loader.
+func loadPage[P comparable, R any](parent P, list string, loader func(*loaders) *dataloadgen.Loader[childPage[P], []*R]) func(context.Context, page) ([]*R, error) {
+	return func(ctx context.Context, p page) ([]*R, error) {
+		b, err := between(p, list, true, lowestTime, highestTime)
+		if err != nil {
+			return nil, err
+		}
+		// A cursor may say its moment in any zone: pages of one moment are one batch.
+		b.low, b.high = b.low.UTC(), b.high.UTC()
+		return load(ctx, loader, childPage[P]{parent, pageShape{b, p.limit()}})
+	}
 }
 
 // loadPages reads pages by one statement for each shape and gives each parent its own.

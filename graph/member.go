@@ -29,12 +29,10 @@ func (r *queryResolver) Members(ctx context.Context, first *int32, after *string
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listMembers(ctx, p)
-	if err != nil {
+	c := &generated.MemberConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listMembers, memberCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.MemberConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, memberCursor)
 	c.Edges = apply(c.Nodes, func(m *accountsql.Membership) *generated.MemberEdge {
 		return &generated.MemberEdge{Cursor: memberCursor(m), Node: m}
 	})

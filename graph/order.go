@@ -6,6 +6,7 @@ import (
 	"github.com/vikstrous/dataloadgen"
 
 	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/graph/relay"
 	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/tenant"
@@ -79,13 +80,12 @@ func (r *queryResolver) Orders(ctx context.Context, first *int32, after *string,
 		return nil, err
 	}
 	conditions := orderConditions(t, filter)
-	rows, err := listOrders(ctx, r.DB.Home(t.ID).Read(), p, conditions)
-	if err != nil {
-		return nil, err
+	list := func(ctx context.Context, p page) ([]*tenantsql.Order, error) {
+		return listOrders(ctx, r.DB.Home(t.ID).Read(), p, conditions)
 	}
 	c := &generated.OrderConnection{Filter: conditions}
-	c.Nodes, c.PageInfo, c.Edges = orderPage(p, rows)
-	return c, nil
+	c.Nodes, c.PageInfo, c.Edges, err = orderPage(ctx, p, list)
+	return c, err
 }
 
 func (r *orderConnectionResolver) TotalCount(ctx context.Context, c *generated.OrderConnection) (int32, error) {
@@ -93,11 +93,11 @@ func (r *orderConnectionResolver) TotalCount(ctx context.Context, c *generated.O
 	return toInt(n), err
 }
 
-func orderPage(p page, rows []*tenantsql.Order) ([]*tenantsql.Order, *generated.PageInfo, []*generated.OrderEdge) {
-	nodes, info := finish(p, rows, orderCursor)
+func orderPage(ctx context.Context, p page, list func(context.Context, page) ([]*tenantsql.Order, error)) ([]*tenantsql.Order, *relay.PageInfo, []*generated.OrderEdge, error) {
+	nodes, info, err := turn(ctx, p, list, orderCursor)
 	return nodes, info, apply(nodes, func(row *tenantsql.Order) *generated.OrderEdge {
 		return &generated.OrderEdge{Cursor: orderCursor(row), Node: row}
-	})
+	}), err
 }
 
 func orderCursor(o *tenantsql.Order) string {

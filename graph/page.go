@@ -1,15 +1,17 @@
 package graph
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"math/big"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/graph/relay"
 	"github.com/commonhold/commonhold/internal/fault"
 )
 
@@ -26,6 +28,18 @@ type page struct {
 	backward bool
 	after    *string
 	before   *string
+	// inclusive lets what the cursors name belong to the page itself.
+	inclusive bool
+}
+
+// behind is a page that has a row if the list has anything on the side that this one
+// does not page to, up to and with what its cursor names; ok is false where no cursor
+// is given, and nothing can be there.
+func (p page) behind() (rest page, ok bool) {
+	if p.backward {
+		return page{after: p.before, inclusive: true}, p.before != nil
+	}
+	return page{backward: true, before: p.after, inclusive: true}, p.after != nil
 }
 
 // newPage checks the arguments of a connection.
@@ -63,6 +77,7 @@ var (
 const highestText = "\U0010FFFF"
 
 // bounds are the two positions between which a statement reads, both excluded.
+// Those of an inclusive page are one id further out.
 type bounds[K any] struct {
 	low    K
 	lowID  uuid.UUID
@@ -85,7 +100,27 @@ func between[K any](p page, list string, descending bool, lowest, highest K) (bo
 	if err := readCursor(from, list, &b.low, &b.lowID); err != nil {
 		return b, err
 	}
-	return b, readCursor(to, list, &b.high, &b.highID)
+	if err := readCursor(to, list, &b.high, &b.highID); err != nil {
+		return b, err
+	}
+	if p.inclusive && from != nil {
+		b.lowID = nextID(b.lowID, -1)
+	}
+	if p.inclusive && to != nil {
+		b.highID = nextID(b.highID, +1)
+	}
+	return b, nil
+}
+
+// nextID is the id right above another, or with a step of -1 right below. Nothing has
+// the lowest or the highest id, past which there is none.
+func nextID(u uuid.UUID, step int64) uuid.UUID {
+	if step > 0 && u == highestID || step < 0 && u == lowestID {
+		return u
+	}
+	n := new(big.Int).SetBytes(u[:])
+	n.Add(n, big.NewInt(step)).FillBytes(u[:])
+	return u
 }
 
 // writeCursor names a position: the list, the key and the id. It holds nothing that
@@ -122,22 +157,35 @@ func storable(key any) bool {
 	return true
 }
 
-// finish cuts the row too many, puts a backward page in order and says what lies
-// beyond.
-func finish[T any](p page, rows []*T, cursor func(*T) string) ([]*T, *generated.PageInfo) {
+// turn reads a page of a list, and says what lies beyond it. The row too many tells of
+// the direction of paging; of the other one a further read does, where somebody asks.
+//
+// Errors: those of list.
+func turn[T any](ctx context.Context, p page, list func(context.Context, page) ([]*T, error), cursor func(*T) string) ([]*T, *relay.PageInfo, error) {
+	rows, err := list(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
 	more := len(rows) > p.size
-	rows = rows[:min(len(rows), p.size)]
+	rows = slices.Clone(rows[:min(len(rows), p.size)]) // a loader gives the same ones to others
+	ahead := func(context.Context) (bool, error) { return more, nil }
+	behind := func(ctx context.Context) (bool, error) {
+		rest, ok := p.behind()
+		if !ok {
+			return false, nil
+		}
+		some, err := list(ctx, rest)
+		return len(some) > 0, err
+	}
+	info := relay.NewPageInfo(behind, ahead)
 	if p.backward {
 		slices.Reverse(rows)
-	}
-	info := &generated.PageInfo{HasNextPage: more, HasPreviousPage: p.after != nil}
-	if p.backward {
-		info = &generated.PageInfo{HasNextPage: p.before != nil, HasPreviousPage: more}
+		info = relay.NewPageInfo(ahead, behind)
 	}
 	if len(rows) > 0 {
 		info.StartCursor, info.EndCursor = new(cursor(rows[0])), new(cursor(rows[len(rows)-1]))
 	}
-	return rows, info
+	return rows, info, nil
 }
 
 // toInt is a count as GraphQL can show it.

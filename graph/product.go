@@ -10,6 +10,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/graph/relay"
 	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/event"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -64,13 +65,12 @@ func (r *queryResolver) Products(ctx context.Context, first *int32, after *strin
 	if orderBy == nil {
 		orderBy = &generated.ProductOrder{Field: generated.ProductOrderFieldCreatedAt, Direction: generated.OrderDirectionDesc}
 	}
-	rows, err := listProducts(ctx, r.DB.Home(t.ID).Read(), p, conditions, *orderBy)
-	if err != nil {
-		return nil, err
+	list := func(ctx context.Context, p page) ([]*tenantsql.Product, error) {
+		return listProducts(ctx, r.DB.Home(t.ID).Read(), p, conditions, *orderBy)
 	}
 	c := &generated.ProductConnection{Filter: conditions}
-	c.Nodes, c.PageInfo, c.Edges = productPage(p, rows, orderBy.Field)
-	return c, nil
+	c.Nodes, c.PageInfo, c.Edges, err = productPage(ctx, p, list, orderBy.Field)
+	return c, err
 }
 
 func (r *productConnectionResolver) TotalCount(ctx context.Context, c *generated.ProductConnection) (int32, error) {
@@ -78,12 +78,12 @@ func (r *productConnectionResolver) TotalCount(ctx context.Context, c *generated
 	return toInt(n), err
 }
 
-func productPage(p page, rows []*tenantsql.Product, by generated.ProductOrderField) ([]*tenantsql.Product, *generated.PageInfo, []*generated.ProductEdge) {
+func productPage(ctx context.Context, p page, list func(context.Context, page) ([]*tenantsql.Product, error), by generated.ProductOrderField) ([]*tenantsql.Product, *relay.PageInfo, []*generated.ProductEdge, error) {
 	cursor := func(row *tenantsql.Product) string { return productCursor(row, by) }
-	nodes, info := finish(p, rows, cursor)
+	nodes, info, err := turn(ctx, p, list, cursor)
 	return nodes, info, apply(nodes, func(row *tenantsql.Product) *generated.ProductEdge {
 		return &generated.ProductEdge{Cursor: cursor(row), Node: row}
-	})
+	}), err
 }
 
 // productList names the list of an order in its cursors.

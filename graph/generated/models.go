@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/commonhold/commonhold/graph/relay"
 	"github.com/commonhold/commonhold/graph/scalar"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
@@ -50,7 +51,7 @@ type AccessEventConnection struct {
 	// The entries of the page.
 	Nodes []*accountsql.AccessEvent `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many entries the filter lets pass in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// What totalCount counts by.
@@ -72,7 +73,7 @@ type APIKeyConnection struct {
 	// The keys of the page.
 	Nodes []*accountsql.ApiKey `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many keys there are in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }
@@ -92,7 +93,7 @@ type AuditEventConnection struct {
 	// The entries of the page.
 	Nodes []*tenantsql.Event `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many entries the filter lets pass in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// What totalCount counts by.
@@ -128,7 +129,7 @@ type CategoryConnection struct {
 	// The categories of the page.
 	Nodes []*tenantsql.Category `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many categories there are in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }
@@ -148,7 +149,7 @@ type CategoryProductConnection struct {
 	// The products of the page.
 	Nodes []*tenantsql.Product `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many products the category has in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// Whose products totalCount counts.
@@ -314,7 +315,7 @@ type CustomerConnection struct {
 	// The customers of the page.
 	Nodes []*tenantsql.Customer `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many customers there are in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }
@@ -334,7 +335,7 @@ type CustomerOrderConnection struct {
 	// The orders of the page.
 	Nodes []*tenantsql.Order `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many orders there are of the customer in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// Whose orders totalCount counts.
@@ -418,7 +419,7 @@ type InvitationConnection struct {
 	// The invitations of the page.
 	Nodes []*accountsql.Invitation `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many invitations there are in all, whatever became of them. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }
@@ -454,7 +455,7 @@ type MemberConnection struct {
 	// The members of the page.
 	Nodes []*accountsql.Membership `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many members there are in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }
@@ -478,7 +479,7 @@ type OrderConnection struct {
 	// The orders of the page.
 	Nodes []*tenantsql.Order `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many orders the filter lets pass in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// What totalCount counts by.
@@ -507,18 +508,6 @@ type OrderItemInput struct {
 	ProductID id.Product `json:"productId"`
 	// How many, 1 to 1,000,000.
 	Quantity int32 `json:"quantity"`
-}
-
-// What lies beyond a page.
-type PageInfo struct {
-	// Whether there is more after the page.
-	HasNextPage bool `json:"hasNextPage"`
-	// Whether there is something before the page.
-	HasPreviousPage bool `json:"hasPreviousPage"`
-	// The cursor of the first entry, null where the page is empty.
-	StartCursor *string `json:"startCursor,omitempty"`
-	// The cursor of the last entry, null where the page is empty.
-	EndCursor *string `json:"endCursor,omitempty"`
 }
 
 // A draft to be placed.
@@ -552,7 +541,7 @@ type ProductConnection struct {
 	// The products of the page.
 	Nodes []*tenantsql.Product `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many products the filter lets pass in all. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 	// What totalCount counts by.

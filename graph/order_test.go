@@ -12,7 +12,6 @@ import (
 
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
-	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
@@ -561,35 +560,6 @@ func TestSums(t *testing.T) {
 
 // What is in a tenant takes a session there: an answer that names another tenant of
 // the person counts nothing in it.
-func TestStatsAreOfTheSessionsTenant(t *testing.T) {
-	t.Parallel()
-	api := apitest.New(t, pgtest.New(t))
-	one := api.NewTenant(t)
-	two := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
-	if _, _, err := api.Auth.Register(t.Context(), auth.Registration{
-		Tenant: control.Registration{Name: "Second", Slug: two, Currency: "EUR"}, Email: one.Email, Password: apitest.Password, DisplayName: "Owner",
-	}); err != nil {
-		t.Fatal(err)
-	}
-	const document = `mutation($email: String!) { signIn(input: {email: $email, password: "` + apitest.Password + `"}) { memberships { tenant { slug stats { orders } } } userErrors { code } } }`
-	for name, c := range map[string]*apitest.Client{"signed in": one, "signed out": api.Anonymous()} {
-		a := c.Do(t, document, map[string]any{"email": one.Email})
-		want := "FORBIDDEN"
-		if name == "signed out" {
-			want = "UNAUTHENTICATED"
-		}
-		refused := 0
-		for _, err := range a.Errors {
-			if err.Extensions["code"] == want {
-				refused++
-			}
-		}
-		if refused == 0 || refused != len(a.Errors) || strings.Contains(string(a.Body), `"slug":"`+two+`","stats":{`) {
-			t.Errorf("%s: %s", name, a.Body)
-		}
-	}
-}
-
 func TestOrdersAreFilteredAndPaged(t *testing.T) {
 	t.Parallel()
 	c := apitest.New(t, pgtest.New(t)).NewTenant(t)

@@ -2,12 +2,14 @@ package graph
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/graph/scalar"
-	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/tenantsql"
 )
 
@@ -22,21 +24,67 @@ func (r *tenantResolver) CurrencyCode(_ context.Context, t *tenant.Tenant) (scal
 // Stats counts what is in the caller's tenant. Signing in answers with other
 // tenants of the person as well: what is in them takes a session there.
 func (r *tenantResolver) Stats(ctx context.Context, shown *tenant.Tenant) (*generated.TenantStats, error) {
-	p, err := auth.FromContext(ctx)
+	t, err := entered(ctx, shown)
 	if err != nil {
 		return nil, err
 	}
-	if shown.ID != p.Tenant.ID {
-		return nil, fault.New(fault.Forbidden, "Only what is in the tenant of the access token is counted. Sign in to this one.")
-	}
-	row, err := r.DB.Home(p.Tenant.ID).Read().GetStats(ctx, tenantsql.GetStatsParams{TenantID: p.Tenant.ID})
+	row, err := r.DB.Home(t.ID).Read().GetStats(ctx, tenantsql.GetStatsParams{TenantID: t.ID})
 	if err != nil {
 		return nil, err
 	}
 	return &generated.TenantStats{
 		Products: toInt(row.Products), Customers: toInt(row.Customers), Orders: toInt(row.Orders),
-		Revenue: scalar.FromMinor(row.RevenueMinor, p.Tenant.Currency),
+		Revenue: scalar.FromMinor(row.RevenueMinor, t.Currency),
 	}, nil
+}
+
+// entered is the caller's tenant, if that is the one that is shown.
+//
+// Errors: fault.Unauthenticated; fault.Forbidden.
+func entered(ctx context.Context, shown *tenant.Tenant) (*tenant.Tenant, error) {
+	t, err := tenant.FromContext(ctx)
+	if err == nil && shown.ID != t.ID {
+		err = fault.New(fault.Forbidden, "Only what is in the tenant of the access token is shown. Sign in to this one.")
+	}
+	return t, err
+}
+
+// The steps of onboarding, and what is recorded when one is done: in the tenant's home,
+// or where it is kept who came in.
+var (
+	onboarding = []generated.OnboardingStepKey{
+		generated.OnboardingStepKeyAddProduct, generated.OnboardingStepKeyAddCustomer, generated.OnboardingStepKeyPlaceOrder, generated.OnboardingStepKeyInviteMember,
+	}
+	homeSteps = map[string]generated.OnboardingStepKey{
+		"product.created": generated.OnboardingStepKeyAddProduct, "customer.created": generated.OnboardingStepKeyAddCustomer, "order.placed": generated.OnboardingStepKeyPlaceOrder,
+	}
+	accountSteps = map[string]generated.OnboardingStepKey{"invitation.created": generated.OnboardingStepKeyInviteMember}
+)
+
+// Onboarding reads what of the checklist ever happened in the caller's tenant.
+func (r *tenantResolver) Onboarding(ctx context.Context, shown *tenant.Tenant) (*generated.Onboarding, error) {
+	t, err := entered(ctx, shown)
+	if err != nil {
+		return nil, err
+	}
+	done := make(map[generated.OnboardingStepKey]bool)
+	inHome, err := r.DB.Home(t.ID).Read().ListActionsThatHappened(ctx, tenantsql.ListActionsThatHappenedParams{TenantID: t.ID, Actions: slices.Collect(maps.Keys(homeSteps))})
+	if err != nil {
+		return nil, err
+	}
+	for _, action := range inHome {
+		done[homeSteps[action]] = true
+	}
+	inAccount, err := r.DB.Account(t.ID).Read().ListAccessActionsThatHappened(ctx, accountsql.ListAccessActionsThatHappenedParams{TenantID: t.ID, Actions: slices.Collect(maps.Keys(accountSteps))})
+	if err != nil {
+		return nil, err
+	}
+	for _, action := range inAccount {
+		done[accountSteps[action]] = true
+	}
+	return &generated.Onboarding{Steps: apply(onboarding, func(key generated.OnboardingStepKey) *generated.OnboardingStep {
+		return &generated.OnboardingStep{Key: key, Done: done[key]}
+	})}, nil
 }
 
 // money is an amount in the currency of the caller's tenant.

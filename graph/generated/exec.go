@@ -471,6 +471,15 @@ type ComplexityRoot struct {
 		UpdateProduct        func(childComplexity int, input UpdateProductInput) int
 	}
 
+	Onboarding struct {
+		Steps func(childComplexity int) int
+	}
+
+	OnboardingStep struct {
+		Done func(childComplexity int) int
+		Key  func(childComplexity int) int
+	}
+
 	Order struct {
 		CreatedAt func(childComplexity int) int
 		CreatedBy func(childComplexity int) int
@@ -781,6 +790,7 @@ type ComplexityRoot struct {
 		CurrencyCode func(childComplexity int) int
 		ID           func(childComplexity int) int
 		Name         func(childComplexity int) int
+		Onboarding   func(childComplexity int) int
 		Slug         func(childComplexity int) int
 		Stats        func(childComplexity int) int
 		Status       func(childComplexity int) int
@@ -1000,6 +1010,7 @@ type QueryResolver interface {
 type TenantResolver interface {
 	CurrencyCode(ctx context.Context, obj *tenant.Tenant) (scalar.Currency, error)
 	Stats(ctx context.Context, obj *tenant.Tenant) (*TenantStats, error)
+	Onboarding(ctx context.Context, obj *tenant.Tenant) (*Onboarding, error)
 }
 type ViewerResolver interface {
 	Memberships(ctx context.Context, obj *auth.Principal) ([]*auth.Membership, error)
@@ -2645,6 +2656,26 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Mutation.UpdateProduct(childComplexity, args["input"].(UpdateProductInput)), true
 
+	case "Onboarding.steps":
+		if e.ComplexityRoot.Onboarding.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Onboarding.Steps(childComplexity), true
+
+	case "OnboardingStep.done":
+		if e.ComplexityRoot.OnboardingStep.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OnboardingStep.Done(childComplexity), true
+	case "OnboardingStep.key":
+		if e.ComplexityRoot.OnboardingStep.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OnboardingStep.Key(childComplexity), true
+
 	case "Order.createdAt":
 		if e.ComplexityRoot.Order.CreatedAt == nil {
 			break
@@ -3759,6 +3790,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Tenant.Name(childComplexity), true
+	case "Tenant.onboarding":
+		if e.ComplexityRoot.Tenant.Onboarding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.Onboarding(childComplexity), true
 	case "Tenant.slug":
 		if e.ComplexityRoot.Tenant.Slug == nil {
 			break
@@ -4569,6 +4606,8 @@ type Tenant implements Node {
   currencyCode: CurrencyCode!
   "What is in it, counted. Only of the caller's own tenant."
   stats: TenantStats! @requires(permission: ORDERS_READ)
+  "What a new tenant usually does first, and what of it was done. Only of the caller's own tenant."
+  onboarding: Onboarding! @requires(permission: TENANT_READ)
   "When it was registered."
   createdAt: DateTime!
 }
@@ -4583,6 +4622,32 @@ type TenantStats {
   orders: Int!
   "The total of all orders that were placed and not cancelled."
   revenue: Money!
+}
+
+"A checklist that fills itself from what happens in the tenant: see ` + "`" + `auditLog` + "`" + ` and ` + "`" + `accessLog` + "`" + `."
+type Onboarding {
+  "The steps, in the order in which they are usually taken."
+  steps: [OnboardingStep!]!
+}
+
+"A step of the checklist."
+type OnboardingStep {
+  "Which step."
+  key: OnboardingStepKey!
+  "Whether it was ever done, by anybody."
+  done: Boolean!
+}
+
+"What a new tenant usually does first."
+enum OnboardingStepKey {
+  "A product was added."
+  ADD_PRODUCT
+  "A customer was added."
+  ADD_CUSTOMER
+  "An order was placed."
+  PLACE_ORDER
+  "Somebody was invited."
+  INVITE_MEMBER
 }
 
 "Where a tenant stands in its life."
@@ -7700,6 +7765,24 @@ func (ec *executionContext) childFields_Money(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Money", field.Name)
 }
 
+func (ec *executionContext) childFields_Onboarding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "steps":
+		return ec.fieldContext_Onboarding_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Onboarding", field.Name)
+}
+
+func (ec *executionContext) childFields_OnboardingStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return ec.fieldContext_OnboardingStep_key(ctx, field)
+	case "done":
+		return ec.fieldContext_OnboardingStep_done(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OnboardingStep", field.Name)
+}
+
 func (ec *executionContext) childFields_Order(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -8284,6 +8367,8 @@ func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphq
 		return ec.fieldContext_Tenant_currencyCode(ctx, field)
 	case "stats":
 		return ec.fieldContext_Tenant_stats(ctx, field)
+	case "onboarding":
+		return ec.fieldContext_Tenant_onboarding(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Tenant_createdAt(ctx, field)
 	}
@@ -17076,6 +17161,84 @@ func (ec *executionContext) fieldContext_Mutation_changeOrderStatus(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Onboarding_steps(ctx context.Context, field graphql.CollectedField, obj *Onboarding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Onboarding_steps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Steps, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*OnboardingStep) graphql.Marshaler {
+			return ec.marshalNOnboardingStep2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStepᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Onboarding_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Onboarding",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OnboardingStep(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OnboardingStep_key(ctx context.Context, field graphql.CollectedField, obj *OnboardingStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OnboardingStep_key(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Key, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v OnboardingStepKey) graphql.Marshaler {
+			return ec.marshalNOnboardingStepKey2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStepKey(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OnboardingStep_key(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OnboardingStep", field, false, false, "OnboardingStepKey")
+}
+
+func (ec *executionContext) _OnboardingStep_done(ctx context.Context, field graphql.CollectedField, obj *OnboardingStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OnboardingStep_done(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Done, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OnboardingStep_done(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OnboardingStep", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _Order_id(ctx context.Context, field graphql.CollectedField, obj *tenantsql.Order) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22161,6 +22324,56 @@ func (ec *executionContext) fieldContext_Tenant_stats(_ context.Context, field g
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_TenantStats(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Tenant_onboarding(ctx context.Context, field graphql.CollectedField, obj *tenant.Tenant) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Tenant_onboarding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Tenant().Onboarding(ctx, obj)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "TENANT_READ")
+				if err != nil {
+					var zeroVal *Onboarding
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *Onboarding
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, obj, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *Onboarding) graphql.Marshaler {
+			return ec.marshalNOnboarding2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboarding(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Tenant_onboarding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Tenant",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Onboarding(ctx, field)
 		},
 	}
 	return fc, nil
@@ -29375,6 +29588,77 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 	return out
 }
 
+var onboardingImplementors = []string{"Onboarding"}
+
+func (ec *executionContext) _Onboarding(ctx context.Context, sel ast.SelectionSet, obj *Onboarding) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, onboardingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Onboarding")
+		case "steps":
+			out.Values[i] = ec._Onboarding_steps(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var onboardingStepImplementors = []string{"OnboardingStep"}
+
+func (ec *executionContext) _OnboardingStep(ctx context.Context, sel ast.SelectionSet, obj *OnboardingStep) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, onboardingStepImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OnboardingStep")
+		case "key":
+			out.Values[i] = ec._OnboardingStep_key(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "done":
+			out.Values[i] = ec._OnboardingStep_done(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var orderImplementors = []string{"Order", "Node"}
 
 func (ec *executionContext) _Order(ctx context.Context, sel ast.SelectionSet, obj *tenantsql.Order) graphql.Marshaler {
@@ -31621,6 +31905,12 @@ func (ec *executionContext) _Tenant(ctx context.Context, sel ast.SelectionSet, o
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Tenant_stats(ctx, field, obj)
+				})
+		case "onboarding":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Tenant_onboarding(ctx, field, obj)
 				})
 		case "createdAt":
 			out.Values[i] = ec._Tenant_createdAt(ctx, field, obj)
@@ -33946,6 +34236,48 @@ func (ec *executionContext) marshalNNode2ᚕgithubᚗcomᚋcommonholdᚋcommonho
 	})
 
 	return ret
+}
+
+func (ec *executionContext) marshalNOnboarding2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboarding(ctx context.Context, sel ast.SelectionSet, v *Onboarding) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Onboarding!")
+		return graphql.Null
+	}
+	return ec._Onboarding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOnboardingStep2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStepᚄ(ctx context.Context, sel ast.SelectionSet, v []*OnboardingStep) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOnboardingStep2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStep(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOnboardingStep2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStep(ctx context.Context, sel ast.SelectionSet, v *OnboardingStep) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "OnboardingStep!")
+		return graphql.Null
+	}
+	return ec._OnboardingStep(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNOnboardingStepKey2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStepKey(ctx context.Context, v any) (OnboardingStepKey, error) {
+	var res OnboardingStepKey
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNOnboardingStepKey2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐOnboardingStepKey(ctx context.Context, sel ast.SelectionSet, v OnboardingStepKey) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) marshalNOrder2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋtenantsqlᚐOrderᚄ(ctx context.Context, sel ast.SelectionSet, v []*tenantsql.Order) graphql.Marshaler {

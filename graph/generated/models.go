@@ -472,6 +472,20 @@ type MemberEdge struct {
 type Mutation struct {
 }
 
+// A checklist that fills itself from what happens in the tenant: see `auditLog` and `accessLog`.
+type Onboarding struct {
+	// The steps, in the order in which they are usually taken.
+	Steps []*OnboardingStep `json:"steps"`
+}
+
+// A step of the checklist.
+type OnboardingStep struct {
+	// Which step.
+	Key OnboardingStepKey `json:"key"`
+	// Whether it was ever done, by anybody.
+	Done bool `json:"done"`
+}
+
 // A page of orders.
 type OrderConnection struct {
 	// The orders of the page with their cursors.
@@ -956,6 +970,70 @@ type UpdateProductPayload struct {
 	Product *tenantsql.Product `json:"product,omitempty"`
 	// Why it was not changed.
 	UserErrors []*fault.Error `json:"userErrors"`
+}
+
+// What a new tenant usually does first.
+type OnboardingStepKey string
+
+const (
+	// A product was added.
+	OnboardingStepKeyAddProduct OnboardingStepKey = "ADD_PRODUCT"
+	// A customer was added.
+	OnboardingStepKeyAddCustomer OnboardingStepKey = "ADD_CUSTOMER"
+	// An order was placed.
+	OnboardingStepKeyPlaceOrder OnboardingStepKey = "PLACE_ORDER"
+	// Somebody was invited.
+	OnboardingStepKeyInviteMember OnboardingStepKey = "INVITE_MEMBER"
+)
+
+var AllOnboardingStepKey = []OnboardingStepKey{
+	OnboardingStepKeyAddProduct,
+	OnboardingStepKeyAddCustomer,
+	OnboardingStepKeyPlaceOrder,
+	OnboardingStepKeyInviteMember,
+}
+
+func (e OnboardingStepKey) IsValid() bool {
+	switch e {
+	case OnboardingStepKeyAddProduct, OnboardingStepKeyAddCustomer, OnboardingStepKeyPlaceOrder, OnboardingStepKeyInviteMember:
+		return true
+	}
+	return false
+}
+
+func (e OnboardingStepKey) String() string {
+	return string(e)
+}
+
+func (e *OnboardingStepKey) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OnboardingStepKey(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OnboardingStepKey", str)
+	}
+	return nil
+}
+
+func (e OnboardingStepKey) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OnboardingStepKey) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OnboardingStepKey) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // Which way a list runs.

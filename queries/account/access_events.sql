@@ -37,3 +37,9 @@ where tenant_id = @tenant_id
   and (sqlc.narg(entity_id)::uuid is null or entity_id = sqlc.narg(entity_id)::uuid)
   and (sqlc.narg(since)::timestamptz is null or occurred_at >= sqlc.narg(since)::timestamptz)
   and (sqlc.narg(until)::timestamptz is null or occurred_at < sqlc.narg(until)::timestamptz);
+
+-- name: ListAccessActionsThatHappened :many
+-- ListAccessActionsThatHappened gives those of some actions that were ever recorded, in any
+-- order. An action that was not is looked for in all that happened.
+select asked.action::text from unnest(@actions::text[]) as asked(action)
+where exists (select from access_events as e where e.tenant_id = @tenant_id and e.action = asked.action);

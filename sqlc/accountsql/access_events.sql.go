@@ -45,6 +45,38 @@ func (q *Queries) CountAccessEvents(ctx context.Context, arg CountAccessEventsPa
 	return count, err
 }
 
+const listAccessActionsThatHappened = `-- name: ListAccessActionsThatHappened :many
+select asked.action::text from unnest($1::text[]) as asked(action)
+where exists (select from access_events as e where e.tenant_id = $2 and e.action = asked.action)
+`
+
+type ListAccessActionsThatHappenedParams struct {
+	Actions  []string
+	TenantID tenant.ID
+}
+
+// ListAccessActionsThatHappened gives those of some actions that were ever recorded, in any
+// order. An action that was not is looked for in all that happened.
+func (q *Queries) ListAccessActionsThatHappened(ctx context.Context, arg ListAccessActionsThatHappenedParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, listAccessActionsThatHappened, arg.Actions, arg.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var asked_action string
+		if err := rows.Scan(&asked_action); err != nil {
+			return nil, err
+		}
+		items = append(items, asked_action)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listAccessEventsAsc = `-- name: ListAccessEventsAsc :many
 select tenant_id, id, xid, occurred_at, actor_id, action, entity_id, request_id, data from access_events
 where tenant_id = $1

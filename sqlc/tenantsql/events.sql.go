@@ -105,6 +105,38 @@ func (q *Queries) CreateEvents(ctx context.Context, arg CreateEventsParams) erro
 	return err
 }
 
+const listActionsThatHappened = `-- name: ListActionsThatHappened :many
+select asked.action::text from unnest($1::text[]) as asked(action)
+where exists (select from events as e where e.tenant_id = $2 and e.action = asked.action)
+`
+
+type ListActionsThatHappenedParams struct {
+	Actions  []string
+	TenantID tenant.ID
+}
+
+// ListActionsThatHappened gives those of some actions that were ever recorded, in any
+// order. An action that was not is looked for in all that happened.
+func (q *Queries) ListActionsThatHappened(ctx context.Context, arg ListActionsThatHappenedParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, listActionsThatHappened, arg.Actions, arg.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var asked_action string
+		if err := rows.Scan(&asked_action); err != nil {
+			return nil, err
+		}
+		items = append(items, asked_action)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listEventsAsc = `-- name: ListEventsAsc :many
 select tenant_id, id, epoch, xid, occurred_at, actor_id, action, entity_id, request_id, data from events
 where tenant_id = $1

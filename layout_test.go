@@ -18,8 +18,8 @@ var order = []string{
 	"internal/fault", "internal/text", "internal/id", "internal/tenant", "internal/telemetry", "internal/keyring", "internal/memory", "internal/embeddedpg",
 	"sqlc/tenantsql", "sqlc/accountsql", "sqlc/controlsql",
 	"internal/postgres", "internal/isolation", "internal/job", "internal/control", "internal/idempotency", "internal/auth", "internal/event", "internal/demo",
-	"graph/scalar", "graph/generated", "graph",
-	"web/graphiql", "web/mailbox", "internal/server", "cmd/commonhold",
+	"graph/scalar", "graph/relay", "graph/generated", "graph",
+	"web/graphiql", "web/mailbox", "web/links", "internal/server", "cmd/commonhold",
 	// For tests and tools alone; nothing above may import them.
 	"internal/pgtest", "internal/pgtest/vetsql", "web/graphiql/graphiqltest", "internal/apitest", "internal/bench", "internal/coderules", "internal/isolation/textproof", "internal/isolation/twoworlds",
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/web/links"
 )
 
 // keptBytes is how much text of documents is remembered by hash, in bytes.
@@ -92,6 +93,10 @@ type keptKey struct {
 }
 
 func newDocuments(trusted Trusted) *documents {
+	if trusted != nil { // the pages that this server has itself
+		trusted = maps.Clone(trusted)
+		maps.Copy(trusted, links.Documents())
+	}
 	return &documents{trusted: trusted, kept: otter.Must(&otter.Options[keptKey, string]{
 		MaximumWeight: keptBytes,
 		Weigher:       func(_ keptKey, document string) uint32 { return uint32(len(document) + keptOverhead) }, //nolint:gosec // a body is far shorter

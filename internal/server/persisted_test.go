@@ -15,6 +15,7 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/server"
+	"github.com/commonhold/commonhold/web/links"
 )
 
 func hashOf(document string) string {
@@ -190,6 +191,14 @@ func TestTrustedDocuments(t *testing.T) {
 	query := url.Values{"documentId": {hashOf(trustedQuery)}, "variables": {`{"id":"prod_01k0000000e008000000000000"}`}}
 	if status, _, body := send(t, request(t, http.MethodGet, api.URL+"/graphql?"+query.Encode(), "", "Authorization", "Bearer "+owner.Token)); status != http.StatusOK || !strings.HasPrefix(body, `{"data":{"product":null}`) {
 		t.Errorf("by GET: %d %s", status, body)
+	}
+
+	// What the server's own pages ask, it answers too.
+	for hash, document := range links.Documents() {
+		body := `{"query":` + quote(document) + `,"variables":{"input":{"token":"x","password":"x","newPassword":"x"}},"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + hash + `"}}}`
+		if a := api.Anonymous().Post(t, []byte(body)); strings.Contains(string(a.Body), "DOCUMENT_NOT_TRUSTED") || hash != hashOf(document) {
+			t.Errorf("%s: %s", document, a.Body)
+		}
 	}
 
 	// It gives no right that the caller lacks.

@@ -21,6 +21,7 @@ import (
 	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/web/graphiql"
+	"github.com/commonhold/commonhold/web/links"
 	"github.com/commonhold/commonhold/web/mailbox"
 )
 
@@ -61,6 +62,7 @@ func New(c Config) http.Handler {
 		r.Use(c.cors(), c.sameOrigin, bounded, c.Resolver.Auth.Middleware, named)
 		r.Handle("/graphql", newGraphQL(c))
 	})
+	r.Handle(links.Prefix+"/*", links.Handler())
 	if c.Playground {
 		options := graphiql.Options{Endpoint: "/graphql", Accounts: c.Accounts, Version: c.Version, Schema: commonhold.Schema}
 		if c.Mailbox != nil {

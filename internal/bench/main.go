@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -59,6 +60,7 @@ func say(format string, args ...any) {
 }
 
 func run(ctx context.Context) error {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // what is measured is not to write
 	url, stop, err := pgtest.Launch()
 	if err != nil {
 		return err
@@ -83,6 +85,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if err := b.requests(ctx, r); err != nil {
+		return err
+	}
+	if err := b.flood(ctx, r); err != nil {
 		return err
 	}
 	if err := startup(ctx, r); err != nil {

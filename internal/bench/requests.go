@@ -58,34 +58,54 @@ func (t *tally) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// requests counts the statements of whole requests under load.
-func (b *bench) requests(ctx context.Context, r *report) error {
+// served is the API of the demo tenants, and who is signed in there.
+type served struct {
+	*httptest.Server
+	client *http.Client
+	token  string
+}
+
+// serve begins to serve. X-Forwarded-For says where a request is from.
+func (b *bench) serve(ctx context.Context, cost auth.PasswordParams) (*served, error) {
 	key, err := auth.NewSigningKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tokens, err := auth.NewTokens("http://bench.example", "commonhold", 0, nil, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ring, _, err := keyring.New()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	registry := control.NewRegistry(b.db)
-	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(auth.TestPasswordParams()), ring)
+	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(cost), ring)
+	if err := people.SetTrustedProxies([]string{"127.0.0.0/8"}); err != nil {
+		return nil, err
+	}
 	if err := demo.Seed(ctx, b.db, registry, people); err != nil {
-		return err
+		return nil, err
 	}
 	session, _, err := people.SignIn(ctx, "acme", "owner@acme.example", demo.Password)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	srv := httptest.NewServer(server.New(server.Config{DB: b.db, Resolver: &graph.Resolver{DB: b.db, Auth: people}, Limits: server.DefaultLimits()}))
-	defer srv.Close()
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	return &served{
+		Server: httptest.NewServer(server.New(server.Config{DB: b.db, Resolver: &graph.Resolver{DB: b.db, Auth: people}, Limits: server.DefaultLimits()})),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, token: session.AccessToken,
+	}, nil
+}
+
+// requests counts the statements of whole requests under load.
+func (b *bench) requests(ctx context.Context, r *report) error {
 	logger := slog.Default()
 	defer slog.SetDefault(logger)
+	s, err := b.serve(ctx, auth.TestPasswordParams())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	for _, q := range documented {
 		say("requests: %s", q.name)
 		body, err := json.Marshal(map[string]string{"query": q.query})
@@ -94,7 +114,7 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 		}
 		slog.SetDefault(slog.New(slog.DiscardHandler))
 		ask := func(ctx context.Context, _ *rand.Rand) error {
-			return post(ctx, client, srv.URL+"/graphql", session.AccessToken, body)
+			return post(ctx, s.client, s.URL+"/graphql", s.token, body)
 		}
 		row := []string{q.name}
 		for _, n := range []int{1, 8, 32} {

@@ -3,8 +3,12 @@ package graph_test
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -12,17 +16,21 @@ import (
 
 var operationName = regexp.MustCompile(`^(?:query|mutation) (\w+)`)
 
-// flow runs what docs/auth.md shows, by name.
+// flow runs what a document shows, by name.
 type flow struct {
-	t     testing.TB
-	api   *apitest.API
-	shown map[string]string
+	t      testing.TB
+	api    *apitest.API
+	file   string
+	shown  map[string]string
+	header map[string]string // of the requests
+	answer reply             // the last one
+	ran    map[string]bool
 }
 
-func newFlow(t *testing.T, api *apitest.API) *flow {
+func newFlow(t *testing.T, api *apitest.API, file string) *flow {
 	t.Helper()
-	f := &flow{t: t, api: api, shown: make(map[string]string)}
-	for _, operation := range documented(t)["../docs/auth.md"] {
+	f := &flow{t: t, api: api, file: file, shown: make(map[string]string), ran: make(map[string]bool)}
+	for _, operation := range documented(t)["../docs/"+file] {
 		if name := operationName.FindStringSubmatch(operation); name != nil {
 			f.shown[name[1]] = operation
 		}
@@ -34,9 +42,10 @@ func newFlow(t *testing.T, api *apitest.API) *flow {
 func (f *flow) run(name, token string, variables map[string]any, into any) {
 	f.t.Helper()
 	if f.shown[name] == "" {
-		f.t.Fatalf("docs/auth.md does not show %s", name)
+		f.t.Fatalf("%s does not show %s", f.file, name)
 	}
-	answer := ask(f.t, f.api, token, f.shown[name], variables, nil)
+	answer := ask(f.t, f.api, token, f.shown[name], variables, f.header)
+	f.answer, f.ran[name] = answer, true
 	var got struct {
 		Data   map[string]json.RawMessage
 		Errors json.RawMessage
@@ -60,7 +69,7 @@ type membership struct {
 func TestOnePersonInSeveralTenantsAsDocumented(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
-	p, f := newWidelyKnown(t, api), newFlow(t, api)
+	p, f := newWidelyKnown(t, api), newFlow(t, api, "auth.md")
 	var in struct {
 		Session     *session
 		Memberships []membership
@@ -97,7 +106,7 @@ func TestOnePersonInSeveralTenantsAsDocumented(t *testing.T) {
 func TestInvitingAsDocumented(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
-	owner, other, f := api.NewTenant(t), api.NewTenant(t), newFlow(t, api)
+	owner, other, f := api.NewTenant(t), api.NewTenant(t), newFlow(t, api, "auth.md")
 	type payload struct {
 		Invitation *struct{ ID, Status string }
 		Session    *session
@@ -132,5 +141,106 @@ func TestInvitingAsDocumented(t *testing.T) {
 	f.run("Invitations", owner.Token, nil, &all)
 	if back.Invitation == nil || back.Invitation.Status != "REVOKED" || all.TotalCount != 3 || all.Nodes[0].Status != "REVOKED" || all.Nodes[2].Status != "ACCEPTED" {
 		t.Errorf("%+v, %+v", back, all)
+	}
+}
+
+// What docs/sessions.md shows, in the life of one person: a browser and a phone, two tabs
+// at the same moment, a phone that is lost, another password and a forgotten one.
+func TestSessionsAsDocumented(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	p := api.NewTenant(t)
+	type payload struct {
+		Session        *session
+		EndedSessions  int
+		EndedSessionID *string
+		ConfirmedUntil *string
+		UserErrors     []userError
+		Sessions       []struct{ ID, UserAgent string }
+		Role           string
+	}
+	page, phone := newFlow(t, api, "sessions.md"), newFlow(t, api, "sessions.md")
+	page.header, phone.header = map[string]string{"User-Agent": "A page"}, map[string]string{"User-Agent": "A phone"}
+	did := func(f *flow, name, token string, variables map[string]any) payload {
+		t.Helper()
+		var got payload
+		if f.run(name, token, variables, &got); len(got.UserErrors) > 0 {
+			t.Fatalf("%s: %+v", name, got.UserErrors)
+		}
+		return got
+	}
+	works := func(token string, want bool) {
+		t.Helper()
+		if r := ask(t, api, token, `{ viewer { role } }`, nil, nil); succeeded(r) != want {
+			t.Errorf("a token works: %v, %s", !want, r.body)
+		}
+	}
+	// A page leaves the token in its cookie, and says nothing from then on.
+	in := did(page, "SignInFromAPage", "", map[string]any{"email": p.Email, "password": apitest.Password}).Session
+	cookie, _, _ := strings.Cut(page.answer.header.Get("Set-Cookie"), ";")
+	if in.RefreshToken != "" || !strings.HasPrefix(cookie, "__Host-commonhold-refresh=") {
+		t.Fatalf("%+v, %v", in, page.answer.header)
+	}
+	page.header["Cookie"] = cookie
+	in = did(page, "RefreshFromTheCookie", "", nil).Session
+	works(in.AccessToken, true)
+
+	// A phone keeps it, and two of its tabs refresh at the same moment.
+	held := ask(t, api, "", `mutation($e: String!, $p: String!) { signIn(input: {email: $e, password: $p}) { session { refreshToken } } }`, map[string]any{"e": p.Email, "p": apitest.Password}, phone.header)
+	token := regexp.MustCompile(`"refreshToken":"([^"]+)"`).FindStringSubmatch(held.body)[1]
+	tabs := []*flow{newFlow(t, api, "sessions.md"), newFlow(t, api, "sessions.md")}
+	got := make([]payload, len(tabs))
+	var both sync.WaitGroup
+	for i, tab := range tabs {
+		both.Go(func() { tab.run("Refresh", "", map[string]any{"refreshToken": token}, &got[i]) })
+	}
+	both.Wait()
+	if got[0].Session == nil || got[1].Session == nil || got[0].Session.RefreshToken != got[1].Session.RefreshToken {
+		t.Fatalf("two tabs: %+v", got)
+	}
+	lost := did(phone, "Refresh", "", map[string]any{"refreshToken": got[1].Session.RefreshToken}).Session
+	works(lost.AccessToken, true)
+
+	// The phone is lost: its session is found by its name, and ended.
+	devices := did(page, "Devices", in.AccessToken, nil).Sessions
+	i := slices.IndexFunc(devices, func(d struct{ ID, UserAgent string }) bool { return d.UserAgent == "A phone" })
+	if len(devices) != 3 || i < 0 { // with the one that the test began
+		t.Fatalf("%+v", devices)
+	}
+	if ended := did(page, "LostPhone", in.AccessToken, map[string]any{"id": devices[i].ID}).EndedSessionID; ended == nil || *ended != devices[i].ID {
+		t.Errorf("ended %v", ended)
+	}
+	works(lost.AccessToken, false)
+	works(in.AccessToken, true)
+	if ended := did(page, "EverythingElse", in.AccessToken, nil).EndedSessions; ended != 1 {
+		t.Errorf("%d sessions ended", ended)
+	}
+	works(p.Token, false)
+
+	// The password again, another one, and one that was forgotten.
+	const next, last = "another password, long enough", "the last password, long enough"
+	if until := did(page, "PasswordAgain", in.AccessToken, map[string]any{"password": apitest.Password}).ConfirmedUntil; until == nil {
+		t.Error("nothing was confirmed")
+	}
+	did(page, "AnotherPassword", in.AccessToken, map[string]any{"currentPassword": apitest.Password, "newPassword": next})
+	works(in.AccessToken, true)
+	did(page, "Forgotten", "", map[string]any{"email": p.Email})
+	super := pgtest.Superuser(t)
+	link := columnOne[uuid.UUID](t, super, `select l.id from control.mail_links as l join control.users as u on u.id = l.user_id where u.email = $1 and l.used_at is null`, p.Email)
+	did(page, "NewPassword", "", map[string]any{"token": api.Ring.Token("password reset", link), "newPassword": last})
+	works(in.AccessToken, false)
+	in = did(page, "SignInFromAPage", "", map[string]any{"email": p.Email, "password": last}).Session
+	works(in.AccessToken, true)
+
+	// Another address: the link is not in the answer.
+	address := someAddress()
+	did(page, "AnotherAddress", in.AccessToken, map[string]any{"newEmail": address, "password": last})
+	if n := columnOne[int64](t, super, `select count(*) from control.mail_links where email = $1`, address); n != 1 {
+		t.Errorf("%d links", n)
+	}
+	for name := range page.shown {
+		if !page.ran[name] && !phone.ran[name] && !tabs[0].ran[name] {
+			t.Errorf("docs/sessions.md shows %s, which nobody ran", name)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -89,7 +90,6 @@ func meetings() map[string]meeting {
 		return `mutation(` + variables + `$email: String!) { signIn(input: {` + tenant + `email: $email, password: "` + apitest.Password + `"}) {` + userErrors + `} }`
 	}
 	named := func(r *resident) map[string]any { return map[string]any{"email": r.Email} }
-	const register = `registerTenant(input: {tenantName: "New", slug: $slug, email: $email, password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`
 	const newProduct = `name: "New", price: {amount: "1.00", currencyCode: EUR}`
 	key := of(func(r *resident) string { return r.APIKey })
 	noKey := never(func() string { return id.NewAPIKey().String() })
@@ -118,20 +118,21 @@ func meetings() map[string]meeting {
 		"refreshSession BAD_CREDENTIALS": {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
 		"refreshSession TENANT_SUSPENDED": {`mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {` + userErrors + `} }`,
 			func(r *resident) map[string]any { return map[string]any{"token": r.Refresh} }},
-		"requestPasswordReset INVALID":       {`mutation { requestPasswordReset(input: {email: "none"}) {` + userErrors + `} }`, nothing},
-		"resetPassword INVALID":              {`mutation { resetPassword(input: {token: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
-		"resetPassword BAD_CREDENTIALS":      {`mutation { resetPassword(input: {token: "cht_", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
-		"changePassword INVALID":             {`mutation { changePassword(input: {currentPassword: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
-		"changePassword BAD_CREDENTIALS":     {`mutation { changePassword(input: {currentPassword: "wrong", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
-		"requestEmailChange INVALID":         {`mutation { requestEmailChange(input: {newEmail: "none"}) {` + userErrors + `} }`, nothing},
-		"requestEmailChange BAD_CREDENTIALS": {`mutation { requestEmailChange(input: {newEmail: "new@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
-		"confirmEmailChange BAD_CREDENTIALS": {`mutation { confirmEmailChange(input: {token: "cht_"}) {` + userErrors + `} }`, nothing},
-		"endSession NOT_FOUND":               {withID(`endSession(input: {id: $id})`), never(func() string { return id.NewSession().String() })},
-		"reauthenticate BAD_CREDENTIALS":     {`mutation { reauthenticate(input: {password: "wrong"}) {` + userErrors + `} }`, nothing},
-		"registerTenant INVALID":             {`mutation { registerTenant(input: {tenantName: "New", slug: "Not a slug", email: "new@tests.example", password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`, nothing},
-		"registerTenant TAKEN":               {`mutation($slug: String!, $email: String!) { ` + register, signedIn},
-		"registerTenant BAD_CREDENTIALS": {`mutation($slug: String!, $email: String!) { ` + register,
-			func(r *resident) map[string]any { return map[string]any{"email": r.Email, "slug": "x" + r.Slug[1:]} }},
+		"requestPasswordReset INVALID":        {`mutation { requestPasswordReset(input: {email: "none"}) {` + userErrors + `} }`, nothing},
+		"resetPassword INVALID":               {`mutation { resetPassword(input: {token: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
+		"resetPassword BAD_CREDENTIALS":       {`mutation { resetPassword(input: {token: "cht_", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
+		"changePassword INVALID":              {`mutation { changePassword(input: {currentPassword: "", newPassword: "short"}) {` + userErrors + `} }`, nothing},
+		"changePassword BAD_CREDENTIALS":      {`mutation { changePassword(input: {currentPassword: "wrong", newPassword: "another password, long enough"}) {` + userErrors + `} }`, nothing},
+		"requestEmailChange INVALID":          {`mutation { requestEmailChange(input: {newEmail: "none"}) {` + userErrors + `} }`, nothing},
+		"requestEmailChange BAD_CREDENTIALS":  {`mutation { requestEmailChange(input: {newEmail: "new@tests.example", password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"confirmEmailChange BAD_CREDENTIALS":  {`mutation { confirmEmailChange(input: {token: "cht_"}) {` + userErrors + `} }`, nothing},
+		"endSession NOT_FOUND":                {withID(`endSession(input: {id: $id})`), never(func() string { return id.NewSession().String() })},
+		"reauthenticate BAD_CREDENTIALS":      {`mutation { reauthenticate(input: {password: "wrong"}) {` + userErrors + `} }`, nothing},
+		"registerTenant INVALID":              {`mutation { registerTenant(input: {tenantName: "New", slug: "Not a slug", email: "new@tests.example", password: "another password, long enough", displayName: "New"}) {` + userErrors + `} }`, nothing},
+		"registerTenant TAKEN":                {withText(`registerTenant(input: {tenantName: "New", slug: $id})`), of(func(r *resident) string { return r.Slug })},
+		"confirmRegistration BAD_CREDENTIALS": {`mutation { confirmRegistration(input: {token: "cht_"}) {` + userErrors + `} }`, nothing},
+		"confirmRegistration INVALID":         {`mutation { confirmRegistration(input: {token: "cht_", slug: "Not a slug"}) {` + userErrors + `} }`, nothing},
+		"confirmRegistration TAKEN":           {withText(`confirmRegistration(input: {token: $id})`), of(func(r *resident) string { return r.Refresh })},
 
 		"createApiKey INVALID":           {newKey + `]}) {` + userErrors + `} }`, nothing},
 		"createApiKey SCOPE_NOT_ALLOWED": {newKey + `MEMBERS_WRITE]}) {` + userErrors + `} }`, nothing},
@@ -247,6 +248,8 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 				exec(t, super, `update control.invitations set sent_at = now() where tenant_id = $1`, r.Tenant.ID)
 			case "resendInvitation WRONG_STATUS", "revokeInvitation WRONG_STATUS":
 				exec(t, super, `update control.invitations set revoked_at = now() where tenant_id = $1`, r.Tenant.ID)
+			case "confirmRegistration TAKEN":
+				r.Refresh = api.Ring.Token("registration", halfRegistration(t, r.Slug, "new-"+r.Email))
 			case "acceptInvitation TAKEN":
 				exec(t, super, `update control.invitations set email = $2 where tenant_id = $1 and id = $3`, r.Tenant.ID, r.Email, invitationID(t, r.Invitation))
 				fallthrough
@@ -318,6 +321,15 @@ func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
 	}
 }
 
+// halfRegistration keeps what a tenant is to be made of, and returns its id.
+func halfRegistration(t *testing.T, slug, email string) uuid.UUID {
+	t.Helper()
+	registration := id.New()
+	exec(t, pgtest.Superuser(t), `insert into control.registrations (id, email, display_name, password_hash, tenant_name, slug, currency_code, expires_at)
+		values ($1, $2, 'New', 'none', 'New', $3, 'EUR', now() + interval '1 hour')`, registration, email, slug)
+	return registration
+}
+
 // waitsFor returns once somebody waits for a lock that holder has.
 func waitsFor(t *testing.T, holder *pgx.Conn) {
 	t.Helper()
@@ -335,45 +347,46 @@ func waitsFor(t *testing.T, holder *pgx.Conn) {
 }
 
 // The mutations that take no key meet a CONFLICT where somebody else holds a row that
-// they need for longer than a lock is waited for, or makes the same account just then.
+// they need for longer than a lock is waited for.
 func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))
 	const lockOwner = `select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`
 	type held struct {
 		hold     string // what another transaction does; $1 is the tenant
-		finished bool   // and commits, as soon as somebody waits for it
 		mutation string
 	}
 	meanwhile := map[string]held{
-		"signIn": {lockOwner, false,
+		"signIn": {lockOwner,
 			`mutation($slug: String!, $email: String!, $password: String!) { signIn(input: {tenant: $slug, email: $email, password: $password}) { session { accessToken }` + userErrors + `} }`},
-		"switchTenant": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`, false,
+		"switchTenant": {`select from control.users where id = (select user_id from control.memberships where tenant_id = $1 and role = 'OWNER') for update`,
 			`mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken }` + userErrors + `} }`},
-		"acceptInvitation": {`select from control.invitations where tenant_id = $1 for update`, false,
+		"acceptInvitation": {`select from control.invitations where tenant_id = $1 for update`,
 			`mutation($token: String!, $password: String!) { acceptInvitation(input: {token: $token, password: $password, displayName: "New"}) { session { accessToken }` + userErrors + `} }`},
-		"refreshSession": {`select from control.sessions where tenant_id = $1 for update`, false,
+		"refreshSession": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation($refresh: String!) { refreshSession(input: {refreshToken: $refresh}) { session { accessToken }` + userErrors + `} }`},
-		"signOut": {`select from control.sessions where tenant_id = $1 for update`, false,
+		"signOut": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation { signOut { clientMutationId` + userErrors + `} }`},
-		"endSession": {`select from control.sessions where tenant_id = $1 for update`, false,
+		"endSession": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation($session: ID!) { endSession(input: {id: $session}) { endedSessionId` + userErrors + `} }`},
-		"signOutEverywhere": {`select from control.sessions where tenant_id = $1 for update`, false,
+		"signOutEverywhere": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation { signOutEverywhere(input: {keepCurrent: true}) { endedSessions` + userErrors + `} }`},
-		"reauthenticate": {`select from control.sessions where tenant_id = $1 for update`, false,
+		"reauthenticate": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation($password: String!) { reauthenticate(input: {password: $password}) { confirmedUntil` + userErrors + `} }`},
-		"requestPasswordReset": {lockOwner, false, `mutation($email: String!) { requestPasswordReset(input: {email: $email}) {` + userErrors + `} }`},
-		"resetPassword":        {lockOwner, false, `mutation($reset: String!, $password: String!) { resetPassword(input: {token: $reset, newPassword: $password}) {` + userErrors + `} }`},
-		"changePassword":       {lockOwner, false, `mutation($password: String!) { changePassword(input: {currentPassword: $password, newPassword: $password}) {` + userErrors + `} }`},
-		"requestEmailChange":   {lockOwner, false, `mutation($new: String!) { requestEmailChange(input: {newEmail: $new}) {` + userErrors + `} }`},
-		"confirmEmailChange":   {lockOwner, false, `mutation($change: String!) { confirmEmailChange(input: {token: $change}) {` + userErrors + `} }`},
-		"registerTenant": {`insert into control.users (id, email, display_name) values (gen_random_uuid(), 'new-' || $1::uuid::text || '@tests.example', 'New')`, true,
-			`mutation($new: String!, $password: String!) { registerTenant(input: {tenantName: "New", slug: "new-by-two", email: $new, password: $password, displayName: "New"}) { tenant { id } session { accessToken }` + userErrors + `} }`},
-		"createApiKey": {`select from control.tenants where id = $1 for update`, false,
+		"requestPasswordReset": {lockOwner, `mutation($email: String!) { requestPasswordReset(input: {email: $email}) {` + userErrors + `} }`},
+		"resetPassword":        {lockOwner, `mutation($reset: String!, $password: String!) { resetPassword(input: {token: $reset, newPassword: $password}) {` + userErrors + `} }`},
+		"changePassword":       {lockOwner, `mutation($password: String!) { changePassword(input: {currentPassword: $password, newPassword: $password}) {` + userErrors + `} }`},
+		"requestEmailChange":   {lockOwner, `mutation($new: String!) { requestEmailChange(input: {newEmail: $new}) {` + userErrors + `} }`},
+		"confirmEmailChange":   {lockOwner, `mutation($change: String!) { confirmEmailChange(input: {token: $change}) {` + userErrors + `} }`},
+		"registerTenant": {`select from control.sessions where tenant_id = $1 for update`,
+			`mutation($newSlug: String!) { registerTenant(input: {tenantName: "New", slug: $newSlug}) { tenant { id } session { accessToken }` + userErrors + `} }`},
+		"confirmRegistration": {`select from control.registrations where email = 'new-' || $1::uuid::text || '@tests.example' for update`,
+			`mutation($registration: String!) { confirmRegistration(input: {token: $registration}) { tenant { id } session { accessToken }` + userErrors + `} }`},
+		"createApiKey": {`select from control.tenants where id = $1 for update`,
 			`mutation { createApiKey(input: {name: "New", scopes: [ORDERS_READ]}) { secret` + userErrors + `} }`},
-		"rotateApiKey": {`select from control.api_keys where tenant_id = $1 for update`, false,
+		"rotateApiKey": {`select from control.api_keys where tenant_id = $1 for update`,
 			`mutation($key: ID!) { rotateApiKey(input: {id: $key}) { secret` + userErrors + `} }`},
-		"revokeApiKey": {`select from control.api_keys where tenant_id = $1 for update`, false,
+		"revokeApiKey": {`select from control.api_keys where tenant_id = $1 for update`,
 			`mutation($key: ID!) { revokeApiKey(input: {id: $key}) { apiKey { id }` + userErrors + `} }`},
 	}
 	keyed := make(map[string]bool)
@@ -398,6 +411,8 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 					select $2, $3, user_id, $2::uuid::text || '@tests.example', now() + interval '1 hour' from control.memberships where tenant_id = $1 and role = 'OWNER'`, r.Tenant.ID, link, purpose)
 				values[name] = api.Ring.Token(purpose, link)
 			}
+			values["newSlug"] = "n" + r.Slug[1:]
+			values["registration"] = api.Ring.Token("registration", halfRegistration(t, "m"+r.Slug[1:], values["new"].(string)))
 			for name := range values {
 				if !strings.Contains(m.mutation, "$"+name+":") {
 					delete(values, name)
@@ -412,11 +427,6 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 			answered := make(chan *apitest.Answer)
 			go func() { answered <- r.Do(t, m.mutation, values) }()
 			waitsFor(t, super)
-			if m.finished {
-				if err := tx.Commit(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
 			a := <-answered
 			if a.Status != http.StatusOK || len(a.Errors) > 0 || strings.Count(string(a.Body), `"code":`) != 1 || !strings.Contains(string(a.Body), `"code":"CONFLICT"`) || strings.Contains(string(a.Body), "accessToken\":\"") {
 				t.Errorf("%d %s", a.Status, a.Body)
@@ -424,13 +434,11 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 			if after := columnsOf(t, r.Tenant.ID); !maps.Equal(before, after) {
 				t.Errorf("something was done: %s", cmp.Diff(before, after))
 			}
-			if !m.finished {
-				if err := tx.Rollback(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if again := r.Do(t, m.mutation, values); !strings.Contains(string(again.Body), `"userErrors":[]`) {
-					t.Errorf("once the other has ended: %s", again.Body)
-				}
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if again := r.Do(t, m.mutation, values); !strings.Contains(string(again.Body), `"userErrors":[]`) {
+				t.Errorf("once the other has ended: %s", again.Body)
 			}
 		})
 	}

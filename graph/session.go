@@ -8,6 +8,7 @@ import (
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
+	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
@@ -82,17 +83,42 @@ func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.Regi
 	if err != nil {
 		return nil, err
 	}
-	t, session, err := r.Auth.Register(ctx, auth.Registration{
-		Tenant:      control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
-		Email:       in.Email,
-		Password:    in.Password,
-		DisplayName: in.DisplayName,
+	made, err := r.Auth.RegisterTenant(ctx, auth.Request{
+		Tenant: control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
+		Email:  in.Email.Value(), Password: in.Password.Value(), DisplayName: in.DisplayName.Value(),
 	})
-	if keep {
-		auth.KeepInCookie(ctx, session)
+	payload := &generated.RegisterTenantPayload{ConfirmationSent: err == nil && made.Tenant == nil}
+	payload.Tenant, payload.Session = registered(ctx, made, err, keep)
+	payload.UserErrors, err = userErrors(ctx, err)
+	return payload, err
+}
+
+func (r *mutationResolver) ConfirmRegistration(ctx context.Context, in generated.ConfirmRegistrationInput) (*generated.ConfirmRegistrationPayload, error) {
+	keep, err := inCookie(ctx, in.KeepRefreshTokenInCookie)
+	if err != nil {
+		return nil, err
 	}
-	shown, err := userErrors(ctx, err)
-	return &generated.RegisterTenantPayload{Tenant: t, Session: session, UserErrors: shown}, err
+	made, err := r.Auth.ConfirmRegistration(ctx, in.Token, in.Slug.Value())
+	payload := &generated.ConfirmRegistrationPayload{}
+	payload.Tenant, payload.Session = registered(ctx, made, err, keep)
+	payload.UserErrors, err = userErrors(ctx, err)
+	return payload, err
+}
+
+// registered is what an answer shows of a registration, whose refresh token may be for a
+// cookie.
+func registered(ctx context.Context, made *auth.Registered, err error, keep bool) (*tenant.Tenant, *auth.Session) {
+	if err != nil {
+		return nil, nil
+	}
+	if keep {
+		auth.KeepInCookie(ctx, made.Session)
+	}
+	return made.Tenant, made.Session
+}
+
+func (r *queryResolver) SlugAvailable(ctx context.Context, slug string) (bool, error) {
+	return r.Auth.SlugAvailable(ctx, slug)
 }
 
 // inCookie tells whether a refresh token is to be kept in a cookie.

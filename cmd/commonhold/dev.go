@@ -79,6 +79,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err := people.SetBaseDomain("localhost"); err != nil {
 		return err
 	}
+	people.SelfConfirming()
 	if err := seed(ctx, db, registry, people); err != nil {
 		return err
 	}

@@ -212,6 +212,20 @@ func TestDevEphemeral(t *testing.T) {
 		if data.RegisterTenant.Tenant == nil {
 			t.Fatalf("nothing was registered: %v", data.RegisterTenant.UserErrors)
 		}
+		// An address that has an account goes by mail here too.
+		var more struct {
+			RegisterTenant struct{ ConfirmationSent bool }
+		}
+		ask(t, origin, "", fmt.Sprintf(`mutation { registerTenant(input: {tenantName: "Initrode", slug: "initrode", email: "ada@initech.example", password: %q, displayName: "Ada"}) { confirmationSent userErrors { message } } }`, demo.Password), &more)
+		link := regexp.MustCompile(`<a href="(/dev/mail/[^"]+)">Initrode: you have an account already</a>`)
+		var letter []string
+		eventually(t, "the link", func() bool {
+			letter = link.FindStringSubmatch(read(t, origin+"/dev/mail"))
+			return letter != nil
+		})
+		if page := read(t, origin+letter[1]); !more.RegisterTenant.ConfirmationSent || !strings.Contains(page, origin+"/links/confirm#cht_") {
+			t.Errorf("%t, the mail is %s", more.RegisterTenant.ConfirmationSent, page)
+		}
 		for _, tenant := range []string{"Initech", "Acme", "Globex"} { // those of the demo are registered too
 			mail := regexp.MustCompile(`<a href="(/dev/mail/[^"]+)">Welcome to ` + tenant + `</a>`)
 			var found []string

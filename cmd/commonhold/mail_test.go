@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -96,19 +99,36 @@ func (h *handover) Data(r io.Reader) error {
 func (*handover) Reset()        {}
 func (*handover) Logout() error { return nil }
 
-// Who registers a tenant is welcomed by mail, from a server as it is set up in
-// production. Nothing in the mail is of the request's host, and nothing that the server
-// says tells the password or the address.
-func TestServeWelcomes(t *testing.T) {
-	t.Parallel()
-	dsn, keyFile := migrated(t)
-	r := newRelay(t)
-	p, origin := serving(t, dsn, keyFile, []string{
-		"SSL_CERT_FILE=" + r.roots, "COMMONHOLD_SMTP_URL=" + r.url,
-		"COMMONHOLD_PUBLIC_URL=https://api.company.example", "COMMONHOLD_MAIL_FROM=Company <no-reply@company.example>",
-	})
-	body := fmt.Sprintf(`{"query":"mutation { registerTenant(input: {tenantName: \"Größe & Sohn\", slug: \"sohn\", email: \"ada@customer.example\", password: \"%s\", displayName: \"Ada <Lovelace>\"}) { tenant { slug } userErrors { message } } }"}`, "correct horse battery staple")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin+"/graphql", strings.NewReader(body))
+// textOf is a mail's text as its receiver reads it.
+func textOf(t *testing.T, raw string) (netmail.Header, string) {
+	t.Helper()
+	message, err := netmail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, parameters, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := multipart.NewReader(message.Body, parameters["boundary"]).NextPart() // which decodes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return message.Header, string(text)
+}
+
+// misled posts a document, from a client that names another host wherever it can.
+func misled(t *testing.T, origin, query string, variables map[string]any) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin+"/graphql", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,36 +142,81 @@ func TestServeWelcomes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if answer, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(answer), `"slug":"sohn"`) {
-		t.Fatalf("registering: %v, %s", err, answer)
-	}
-	eventually(t, "the mail", func() bool { return len(r.all()) > 0 })
-	raw := r.all()[0]
-	message, err := netmail.ReadMessage(strings.NewReader(raw))
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := message.Header
+	return string(answer)
+}
+
+// Who registers a tenant is sent a link, and welcomed once they followed it, from a server
+// as it is set up in production. Nothing in the mails is of the request's host, and nothing
+// that the server says tells the password, the address or the link.
+func TestServeRegistersByMail(t *testing.T) {
+	t.Parallel()
+	dsn, keyFile := migrated(t)
+	r := newRelay(t)
+	p, origin := serving(t, dsn, keyFile, []string{
+		"SSL_CERT_FILE=" + r.roots, "COMMONHOLD_SMTP_URL=" + r.url,
+		"COMMONHOLD_PUBLIC_URL=https://api.company.example", "COMMONHOLD_MAIL_FROM=Company <no-reply@company.example>",
+	})
+	const password = "correct horse battery staple"
+	asked := misled(t, origin, `mutation($password: String!) { registerTenant(input: {tenantName: "Größe & Sohn", slug: "sohn", email: "ada@customer.example", password: $password, displayName: "Ada <Lovelace>"}) {
+		tenant { slug } session { accessToken } confirmationSent userErrors { message } } }`, map[string]any{"password": password})
+	if !strings.Contains(asked, `{"tenant":null,"session":null,"confirmationSent":true,"userErrors":[]}`) {
+		t.Fatalf("registering: %s", asked)
+	}
+	eventually(t, "the link", func() bool { return len(r.all()) > 0 })
+	header, text := textOf(t, r.all()[0])
 	subject, err := new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
+	link := regexp.MustCompile(`https://api\.company\.example/links/confirm#(cht_[A-Za-z0-9_-]+)`).FindStringSubmatch(text)
+	if err != nil || subject != "Confirm your address for Größe & Sohn" || link == nil {
+		t.Fatalf("%v, %s: no link in\n%s", err, subject, text)
+	}
+	signIn := func() string {
+		return misled(t, origin, `mutation($password: String!) { signIn(input: {email: "ada@customer.example", password: $password}) { session { accessToken } userErrors { code } } }`, map[string]any{"password": password})
+	}
+	if in := signIn(); !strings.Contains(in, "BAD_CREDENTIALS") {
+		t.Errorf("signing in before the address is confirmed: %s", in)
+	}
+	const confirm = `mutation($token: String!) { confirmRegistration(input: {token: $token}) { tenant { slug } session { accessToken } userErrors { code } } }`
+	if made := misled(t, origin, confirm, map[string]any{"token": link[1]}); !strings.Contains(made, `"slug":"sohn"`) || !strings.Contains(made, `"accessToken":"ey`) {
+		t.Fatalf("confirming: %s", made)
+	}
+	if again := misled(t, origin, confirm, map[string]any{"token": link[1]}); !strings.Contains(again, `{"tenant":{"slug":"sohn"},"session":null,"userErrors":[]}`) {
+		t.Errorf("confirming again: %s", again)
+	}
+	if in := signIn(); !strings.Contains(in, `"accessToken":"ey`) {
+		t.Errorf("signing in: %s", in)
+	}
+	eventually(t, "the welcome", func() bool { return len(r.all()) > 1 })
+	raw := r.all()[1]
+	header, text = textOf(t, raw)
+	subject, err = new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
 	if subject != "Welcome to Größe & Sohn" || header.Get("From") != `"Company" <no-reply@company.example>` || header.Get("To") != "<ada@customer.example>" || !strings.HasSuffix(header.Get("Message-Id"), "@api.company.example>") {
 		t.Errorf("%v, %v", err, header)
 	}
-	for _, says := range []string{"Hello Ada <Lovelace>,", "<p>Hello Ada &lt;Lovelace&gt;,</p>", "https://api.company.example"} {
+	if !strings.Contains(text, "Hello Ada <Lovelace>,") {
+		t.Errorf("it does not greet:\n%s", text)
+	}
+	for _, says := range []string{"<p>Hello Ada &lt;Lovelace&gt;,</p>", "https://api.company.example"} {
 		if !strings.Contains(raw, says) {
 			t.Errorf("it does not say %q:\n%s", says, raw)
 		}
 	}
-	if strings.Contains(raw, "evil") || strings.Contains(raw, origin) {
-		t.Errorf("it says where the request came to:\n%s", raw)
+	for _, raw := range r.all() {
+		if strings.Contains(raw, "evil") || strings.Contains(raw, origin) {
+			t.Errorf("it says where the request came to:\n%s", raw)
+		}
 	}
-	eventually(t, "its end", func() bool { return strings.Contains(p.stderr.String(), "mail sent") })
+	eventually(t, "their end", func() bool { return strings.Count(p.stderr.String(), "mail sent") == 2 })
 	p.interrupt()
-	for _, secret := range []string{"hush", "ada@", "customer.example"} {
+	for _, secret := range []string{"hush", "ada@", "customer.example", password, link[1][:20]} {
 		if strings.Contains(p.stderr.String(), secret) {
 			t.Errorf("the log tells %q: %s", secret, p.stderr)
 		}
 	}
-	if n := len(r.all()); n != 1 {
-		t.Errorf("it came %d times", n)
+	if n := len(r.all()); n != 2 {
+		t.Errorf("%d mails", n)
 	}
 }

@@ -235,6 +235,18 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	ConfirmRegistrationPayload struct {
+		Session    func(childComplexity int) int
+		Tenant     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	ConfirmRegistrationUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	CreateApiKeyPayload struct {
 		APIKey     func(childComplexity int) int
 		Secret     func(childComplexity int) int
@@ -437,6 +449,7 @@ type ComplexityRoot struct {
 		ChangeOrderStatus    func(childComplexity int, input ChangeOrderStatusInput) int
 		ChangePassword       func(childComplexity int, input ChangePasswordInput) int
 		ConfirmEmailChange   func(childComplexity int, input ConfirmEmailChangeInput) int
+		ConfirmRegistration  func(childComplexity int, input ConfirmRegistrationInput) int
 		CreateAPIKey         func(childComplexity int, input CreateAPIKeyInput) int
 		CreateCategory       func(childComplexity int, input CreateCategoryInput) int
 		CreateCustomer       func(childComplexity int, input CreateCustomerInput) int
@@ -571,23 +584,24 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		APIKeys     func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		AccessLog   func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
-		AuditLog    func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
-		Categories  func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Category    func(childComplexity int, id id.Any) int
-		Customer    func(childComplexity int, id id.Any) int
-		Customers   func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Invitations func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Members     func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Node        func(childComplexity int, id id.Any) int
-		Nodes       func(childComplexity int, ids []*id.Any) int
-		Order       func(childComplexity int, id id.Any) int
-		Orders      func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *OrderFilter) int
-		Product     func(childComplexity int, id id.Any) int
-		Products    func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *ProductFilter, orderBy *ProductOrder) int
-		Tenant      func(childComplexity int) int
-		Viewer      func(childComplexity int) int
+		APIKeys       func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		AccessLog     func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
+		AuditLog      func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
+		Categories    func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Category      func(childComplexity int, id id.Any) int
+		Customer      func(childComplexity int, id id.Any) int
+		Customers     func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Invitations   func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Members       func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Node          func(childComplexity int, id id.Any) int
+		Nodes         func(childComplexity int, ids []*id.Any) int
+		Order         func(childComplexity int, id id.Any) int
+		Orders        func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *OrderFilter) int
+		Product       func(childComplexity int, id id.Any) int
+		Products      func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *ProductFilter, orderBy *ProductOrder) int
+		SlugAvailable func(childComplexity int, slug string) int
+		Tenant        func(childComplexity int) int
+		Viewer        func(childComplexity int) int
 	}
 
 	ReauthenticatePayload struct {
@@ -613,9 +627,10 @@ type ComplexityRoot struct {
 	}
 
 	RegisterTenantPayload struct {
-		Session    func(childComplexity int) int
-		Tenant     func(childComplexity int) int
-		UserErrors func(childComplexity int) int
+		ConfirmationSent func(childComplexity int) int
+		Session          func(childComplexity int) int
+		Tenant           func(childComplexity int) int
+		UserErrors       func(childComplexity int) int
 	}
 
 	RegisterTenantUserError struct {
@@ -936,6 +951,7 @@ type MutationResolver interface {
 	RequestEmailChange(ctx context.Context, input RequestEmailChangeInput) (*RequestEmailChangePayload, error)
 	ConfirmEmailChange(ctx context.Context, input ConfirmEmailChangeInput) (*ConfirmEmailChangePayload, error)
 	RegisterTenant(ctx context.Context, input RegisterTenantInput) (*RegisterTenantPayload, error)
+	ConfirmRegistration(ctx context.Context, input ConfirmRegistrationInput) (*ConfirmRegistrationPayload, error)
 	ChangeMemberRole(ctx context.Context, input ChangeMemberRoleInput) (*ChangeMemberRolePayload, error)
 	SuspendMember(ctx context.Context, input SuspendMemberInput) (*SuspendMemberPayload, error)
 	ReinstateMember(ctx context.Context, input ReinstateMemberInput) (*ReinstateMemberPayload, error)
@@ -993,6 +1009,7 @@ type QueryResolver interface {
 	Nodes(ctx context.Context, ids []*id.Any) ([]Node, error)
 	Viewer(ctx context.Context) (*auth.Principal, error)
 	Tenant(ctx context.Context) (*tenant.Tenant, error)
+	SlugAvailable(ctx context.Context, slug string) (bool, error)
 	Members(ctx context.Context, first *int32, after *string, last *int32, before *string) (*MemberConnection, error)
 	Invitations(ctx context.Context, first *int32, after *string, last *int32, before *string) (*InvitationConnection, error)
 	APIKeys(ctx context.Context, first *int32, after *string, last *int32, before *string) (*APIKeyConnection, error)
@@ -1610,6 +1627,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ConfirmEmailChangeUserError.Message(childComplexity), true
+
+	case "ConfirmRegistrationPayload.session":
+		if e.ComplexityRoot.ConfirmRegistrationPayload.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationPayload.Session(childComplexity), true
+	case "ConfirmRegistrationPayload.tenant":
+		if e.ComplexityRoot.ConfirmRegistrationPayload.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationPayload.Tenant(childComplexity), true
+	case "ConfirmRegistrationPayload.userErrors":
+		if e.ComplexityRoot.ConfirmRegistrationPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationPayload.UserErrors(childComplexity), true
+
+	case "ConfirmRegistrationUserError.code":
+		if e.ComplexityRoot.ConfirmRegistrationUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationUserError.Code(childComplexity), true
+	case "ConfirmRegistrationUserError.field":
+		if e.ComplexityRoot.ConfirmRegistrationUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationUserError.Field(childComplexity), true
+	case "ConfirmRegistrationUserError.message":
+		if e.ComplexityRoot.ConfirmRegistrationUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmRegistrationUserError.Message(childComplexity), true
 
 	case "CreateApiKeyPayload.apiKey":
 		if e.ComplexityRoot.CreateApiKeyPayload.APIKey == nil {
@@ -2303,6 +2358,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmEmailChange(childComplexity, args["input"].(ConfirmEmailChangeInput)), true
+	case "Mutation.confirmRegistration":
+		if e.ComplexityRoot.Mutation.ConfirmRegistration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_confirmRegistration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConfirmRegistration(childComplexity, args["input"].(ConfirmRegistrationInput)), true
 	case "Mutation.createApiKey":
 		if e.ComplexityRoot.Mutation.CreateAPIKey == nil {
 			break
@@ -3178,6 +3244,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Products(childComplexity, args["first"].(*int32), args["after"].(*string), args["last"].(*int32), args["before"].(*string), args["filter"].(*ProductFilter), args["orderBy"].(*ProductOrder)), true
+	case "Query.slugAvailable":
+		if e.ComplexityRoot.Query.SlugAvailable == nil {
+			break
+		}
+
+		args, err := ec.field_Query_slugAvailable_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SlugAvailable(childComplexity, args["slug"].(string)), true
 	case "Query.tenant":
 		if e.ComplexityRoot.Query.Tenant == nil {
 			break
@@ -3255,6 +3332,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RefreshSessionUserError.Message(childComplexity), true
 
+	case "RegisterTenantPayload.confirmationSent":
+		if e.ComplexityRoot.RegisterTenantPayload.ConfirmationSent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RegisterTenantPayload.ConfirmationSent(childComplexity), true
 	case "RegisterTenantPayload.session":
 		if e.ComplexityRoot.RegisterTenantPayload.Session == nil {
 			break
@@ -4013,6 +4096,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ChangeOrderStatusInput", ec.unmarshalInputChangeOrderStatusInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
 			graphql.NewInputUnmarshaler("ConfirmEmailChangeInput", ec.unmarshalInputConfirmEmailChangeInput),
+			graphql.NewInputUnmarshaler("ConfirmRegistrationInput", ec.unmarshalInputConfirmRegistrationInput),
 			graphql.NewInputUnmarshaler("CreateApiKeyInput", ec.unmarshalInputCreateApiKeyInput),
 			graphql.NewInputUnmarshaler("CreateCategoryInput", ec.unmarshalInputCreateCategoryInput),
 			graphql.NewInputUnmarshaler("CreateCustomerInput", ec.unmarshalInputCreateCustomerInput),
@@ -4185,6 +4269,12 @@ type Query {
 
   "The tenant of the caller."
   tenant: Tenant! @requires(permission: TENANT_READ)
+
+  "Whether a new tenant could have this short name: false for one that is in use, kept for the service, or none."
+  slugAvailable(
+    "The short name: 3 to 40 characters of a–z, 0–9 and single hyphens between them."
+    slug: String!
+  ): Boolean! @public
 
   "The people of the tenant, those first who came first."
   members(
@@ -4403,11 +4493,17 @@ type Mutation {
     input: ConfirmEmailChangeInput!
   ): ConfirmEmailChangePayload! @public
 
-  "Make a new tenant with its first owner, and sign the owner in."
+  "Make a new tenant. Who is signed in gets it at once, with a session in it. Who is not has a link sent to the address of the owner, and the answer is the same whether the address has an account or not."
   registerTenant(
-    "The tenant and its owner."
+    "The tenant and, where nobody is signed in, its owner."
     input: RegisterTenantInput!
   ): RegisterTenantPayload! @public
+
+  "Make the tenant of a registration by the link that was mailed for it: with a new account, or for the account that the address has. The link works once, for a day; used again, it shows the tenant that was made."
+  confirmRegistration(
+    "The link."
+    input: ConfirmRegistrationInput!
+  ): ConfirmRegistrationPayload! @public
 
   "Give a member another role. Nobody gives, or takes away, what they do not hold themselves. It holds at once."
   changeMemberRole(
@@ -5668,24 +5764,26 @@ input RegisterTenantInput {
   tenantName: String!
   "The short name in addresses: 3 to 40 characters of a–z, 0–9 and single hyphens between them."
   slug: String!
-  "The e-mail address of the owner."
-  email: String!
-  "The password of the owner: 15 characters or more. Who has an account already gives its password."
-  password: String!
-  "The name of the owner that others see, 1 to 100 characters."
-  displayName: String!
+  "The e-mail address of the owner. Left out by who is signed in, and by nobody else."
+  email: String
+  "The password of the owner's account to be made: 15 characters or more. Where the address has an account, its password stays as it is. Left out by who is signed in."
+  password: String
+  "The name of the owner that others see, 1 to 100 characters, for an account to be made. Left out by who is signed in."
+  displayName: String
   "The currency of every amount in the tenant. It cannot be changed later."
   currencyCode: CurrencyCode! = EUR
   "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
   keepRefreshTokenInCookie: Boolean
 }
 
-"A new tenant, or the reasons why there is none."
+"A new tenant, or word that a mail was sent to go on by, or the reasons why there is neither."
 type RegisterTenantPayload {
-  "The tenant."
+  "The tenant. Null until the address was confirmed."
   tenant: Tenant
-  "The owner's session."
+  "The owner's session in the tenant. It ends no later than the one that the caller is in."
   session: Session
+  "Whether a link was sent to the address, by which the registration goes on."
+  confirmationSent: Boolean!
   "Why the tenant was not made."
   userErrors: [RegisterTenantUserError!]!
 }
@@ -5706,8 +5804,48 @@ enum RegisterTenantErrorCode {
   INVALID
   "The short name is in use."
   TAKEN
-  "There is an account of that address, and this is not its password."
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A registration to be confirmed."
+input ConfirmRegistrationInput {
+  "What stands behind the ` + "`" + `#` + "`" + ` of the link."
+  token: String!
+  "Another short name, where that of the registration was taken meanwhile. Without it: that one."
+  slug: String
+  "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
+  keepRefreshTokenInCookie: Boolean
+}
+
+"The tenant of a registration, or the reason why there is none."
+type ConfirmRegistrationPayload {
+  "The tenant: the new one, or that which the link has made before."
+  tenant: Tenant
+  "The owner's session, where an account was made just now. Null where there was one: sign in to it."
+  session: Session
+  "Why no tenant was made."
+  userErrors: [ConfirmRegistrationUserError!]!
+}
+
+"Why ` + "`" + `confirmRegistration` + "`" + ` did not do what was asked."
+type ConfirmRegistrationUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: ConfirmRegistrationErrorCode!
+}
+
+"What can keep a registration from being confirmed."
+enum ConfirmRegistrationErrorCode {
+  "The token is not valid, or not any more."
   BAD_CREDENTIALS
+  "The short name is outside its bounds."
+  INVALID
+  "The short name is in use. The same link works with another."
+  TAKEN
   "Another change was there at the same moment; try again."
   CONFLICT
 }
@@ -7373,6 +7511,30 @@ func (ec *executionContext) childFields_ConfirmEmailChangeUserError(ctx context.
 	return nil, fmt.Errorf("no field named %q was found under type ConfirmEmailChangeUserError", field.Name)
 }
 
+func (ec *executionContext) childFields_ConfirmRegistrationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenant":
+		return ec.fieldContext_ConfirmRegistrationPayload_tenant(ctx, field)
+	case "session":
+		return ec.fieldContext_ConfirmRegistrationPayload_session(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ConfirmRegistrationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmRegistrationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ConfirmRegistrationUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_ConfirmRegistrationUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ConfirmRegistrationUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_ConfirmRegistrationUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmRegistrationUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateApiKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "apiKey":
@@ -8013,6 +8175,8 @@ func (ec *executionContext) childFields_RegisterTenantPayload(ctx context.Contex
 		return ec.fieldContext_RegisterTenantPayload_tenant(ctx, field)
 	case "session":
 		return ec.fieldContext_RegisterTenantPayload_session(ctx, field)
+	case "confirmationSent":
+		return ec.fieldContext_RegisterTenantPayload_confirmationSent(ctx, field)
 	case "userErrors":
 		return ec.fieldContext_RegisterTenantPayload_userErrors(ctx, field)
 	}
@@ -8755,6 +8919,20 @@ func (ec *executionContext) field_Mutation_confirmEmailChange_args(ctx context.C
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ConfirmEmailChangeInput, error) {
 			return ec.unmarshalNConfirmEmailChangeInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmEmailChangeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_confirmRegistration_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConfirmRegistrationInput, error) {
+			return ec.unmarshalNConfirmRegistrationInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmRegistrationInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -9696,6 +9874,20 @@ func (ec *executionContext) field_Query_products_args(ctx context.Context, rawAr
 		return nil, err
 	}
 	args["orderBy"] = arg5
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_slugAvailable_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "slug",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["slug"] = arg0
 	return args, nil
 }
 
@@ -12209,6 +12401,171 @@ func (ec *executionContext) _ConfirmEmailChangeUserError_code(ctx context.Contex
 }
 func (ec *executionContext) fieldContext_ConfirmEmailChangeUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ConfirmEmailChangeUserError", field, false, false, "ConfirmEmailChangeErrorCode")
+}
+
+func (ec *executionContext) _ConfirmRegistrationPayload_tenant(ctx context.Context, field graphql.CollectedField, obj *ConfirmRegistrationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationPayload_tenant(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tenant, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *tenant.Tenant) graphql.Marshaler {
+			return ec.marshalOTenant2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋtenantᚐTenant(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationPayload_tenant(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConfirmRegistrationPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Tenant(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConfirmRegistrationPayload_session(ctx context.Context, field graphql.CollectedField, obj *ConfirmRegistrationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationPayload_session(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Session, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Session) graphql.Marshaler {
+			return ec.marshalOSession2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐSession(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationPayload_session(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConfirmRegistrationPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Session(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConfirmRegistrationPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ConfirmRegistrationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNConfirmRegistrationUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConfirmRegistrationPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConfirmRegistrationUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConfirmRegistrationUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmRegistrationUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConfirmRegistrationUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmRegistrationUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConfirmRegistrationUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConfirmRegistrationUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNConfirmRegistrationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConfirmRegistrationUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConfirmRegistrationUserError", field, false, false, "ConfirmRegistrationErrorCode")
 }
 
 func (ec *executionContext) _CreateApiKeyPayload_apiKey(ctx context.Context, field graphql.CollectedField, obj *CreateAPIKeyPayload) (ret graphql.Marshaler) {
@@ -15678,6 +16035,63 @@ func (ec *executionContext) fieldContext_Mutation_registerTenant(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_confirmRegistration(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_confirmRegistration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConfirmRegistration(ctx, fc.Args["input"].(ConfirmRegistrationInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *ConfirmRegistrationPayload
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ConfirmRegistrationPayload) graphql.Marshaler {
+			return ec.marshalNConfirmRegistrationPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmRegistrationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_confirmRegistration(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConfirmRegistrationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_confirmRegistration_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_changeMemberRole(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -18933,6 +19347,63 @@ func (ec *executionContext) fieldContext_Query_tenant(_ context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_slugAvailable(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_slugAvailable(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SlugAvailable(ctx, fc.Args["slug"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal bool
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_slugAvailable(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_slugAvailable_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_members(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -20134,6 +20605,29 @@ func (ec *executionContext) fieldContext_RegisterTenantPayload_session(_ context
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _RegisterTenantPayload_confirmationSent(ctx context.Context, field graphql.CollectedField, obj *RegisterTenantPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RegisterTenantPayload_confirmationSent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ConfirmationSent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RegisterTenantPayload_confirmationSent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RegisterTenantPayload", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _RegisterTenantPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RegisterTenantPayload) (ret graphql.Marshaler) {
@@ -24572,6 +25066,62 @@ func UnmarshalConfirmEmailChangeInput(ctx context.Context, raw any) (ConfirmEmai
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConfirmRegistrationInput(ctx context.Context, obj any) (ConfirmRegistrationInput, error) {
+	var it ConfirmRegistrationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token", "slug", "keepRefreshTokenInCookie"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "slug":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("slug"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Slug = graphql.OmittableOf(data)
+		case "keepRefreshTokenInCookie":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepRefreshTokenInCookie"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepRefreshTokenInCookie = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConfirmRegistrationInput unmarshals raw into the ConfirmRegistrationInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConfirmRegistrationInput(ctx context.Context, raw any) (ConfirmRegistrationInput, error) {
+	var out ConfirmRegistrationInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConfirmRegistrationInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputCreateApiKeyInput(ctx context.Context, obj any) (CreateAPIKeyInput, error) {
 	var it CreateAPIKeyInput
 	if obj == nil {
@@ -25703,25 +26253,25 @@ func (ec *executionContext) unmarshalInputRegisterTenantInput(ctx context.Contex
 			it.Slug = data
 		case "email":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
-			it.Email = data
+			it.Email = graphql.OmittableOf(data)
 		case "password":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
-			it.Password = data
+			it.Password = graphql.OmittableOf(data)
 		case "displayName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("displayName"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
-			it.DisplayName = data
+			it.DisplayName = graphql.OmittableOf(data)
 		case "currencyCode":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("currencyCode"))
 			data, err := ec.unmarshalNCurrencyCode2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋscalarᚐCurrency(ctx, v)
@@ -27883,6 +28433,92 @@ func (ec *executionContext) _ConfirmEmailChangeUserError(ctx context.Context, se
 	return out
 }
 
+var confirmRegistrationPayloadImplementors = []string{"ConfirmRegistrationPayload"}
+
+func (ec *executionContext) _ConfirmRegistrationPayload(ctx context.Context, sel ast.SelectionSet, obj *ConfirmRegistrationPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, confirmRegistrationPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConfirmRegistrationPayload")
+		case "tenant":
+			out.Values[i] = ec._ConfirmRegistrationPayload_tenant(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "session":
+			out.Values[i] = ec._ConfirmRegistrationPayload_session(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ConfirmRegistrationPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var confirmRegistrationUserErrorImplementors = []string{"ConfirmRegistrationUserError"}
+
+func (ec *executionContext) _ConfirmRegistrationUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, confirmRegistrationUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConfirmRegistrationUserError")
+		case "field":
+			out.Values[i] = ec._ConfirmRegistrationUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ConfirmRegistrationUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._ConfirmRegistrationUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var createApiKeyPayloadImplementors = []string{"CreateApiKeyPayload"}
 
 func (ec *executionContext) _CreateApiKeyPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateAPIKeyPayload) graphql.Marshaler {
@@ -29403,6 +30039,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "confirmRegistration":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_confirmRegistration(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "changeMemberRole":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_changeMemberRole(ctx, field)
@@ -30324,6 +30967,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_tenant(ctx, field)
 				})
+		case "slugAvailable":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_slugAvailable(ctx, field)
+				})
 		case "members":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -30614,6 +31263,11 @@ func (ec *executionContext) _RegisterTenantPayload(ctx context.Context, sel ast.
 		case "session":
 			out.Values[i] = ec._RegisterTenantPayload_session(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "confirmationSent":
+			out.Values[i] = ec._RegisterTenantPayload_confirmationSent(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "userErrors":
@@ -33224,6 +33878,58 @@ func (ec *executionContext) marshalNConfirmEmailChangeUserError2ᚖgithubᚗcom�
 		return graphql.Null
 	}
 	return ec._ConfirmEmailChangeUserError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNConfirmRegistrationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConfirmRegistrationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "ConfirmRegistrationErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNConfirmRegistrationInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmRegistrationInput(ctx context.Context, v any) (ConfirmRegistrationInput, error) {
+	res, err := ec.unmarshalInputConfirmRegistrationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConfirmRegistrationPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐConfirmRegistrationPayload(ctx context.Context, sel ast.SelectionSet, v *ConfirmRegistrationPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConfirmRegistrationPayload!")
+		return graphql.Null
+	}
+	return ec._ConfirmRegistrationPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNConfirmRegistrationUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConfirmRegistrationUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNConfirmRegistrationUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConfirmRegistrationUserError!")
+		return graphql.Null
+	}
+	return ec._ConfirmRegistrationUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNCreateApiKeyErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {

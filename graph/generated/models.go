@@ -216,6 +216,26 @@ type ConfirmEmailChangePayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A registration to be confirmed.
+type ConfirmRegistrationInput struct {
+	// What stands behind the `#` of the link.
+	Token string `json:"token"`
+	// Another short name, where that of the registration was taken meanwhile. Without it: that one.
+	Slug graphql.Omittable[*string] `json:"slug,omitempty"`
+	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
+	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
+}
+
+// The tenant of a registration, or the reason why there is none.
+type ConfirmRegistrationPayload struct {
+	// The tenant: the new one, or that which the link has made before.
+	Tenant *tenant.Tenant `json:"tenant,omitempty"`
+	// The owner's session, where an account was made just now. Null where there was one: sign in to it.
+	Session *auth.Session `json:"session,omitempty"`
+	// Why no tenant was made.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // An API key to be made.
 type CreateAPIKeyInput struct {
 	// What it is for, 1 to 100 characters.
@@ -652,24 +672,26 @@ type RegisterTenantInput struct {
 	TenantName string `json:"tenantName"`
 	// The short name in addresses: 3 to 40 characters of a–z, 0–9 and single hyphens between them.
 	Slug string `json:"slug"`
-	// The e-mail address of the owner.
-	Email string `json:"email"`
-	// The password of the owner: 15 characters or more. Who has an account already gives its password.
-	Password string `json:"password"`
-	// The name of the owner that others see, 1 to 100 characters.
-	DisplayName string `json:"displayName"`
+	// The e-mail address of the owner. Left out by who is signed in, and by nobody else.
+	Email graphql.Omittable[*string] `json:"email,omitempty"`
+	// The password of the owner's account to be made: 15 characters or more. Where the address has an account, its password stays as it is. Left out by who is signed in.
+	Password graphql.Omittable[*string] `json:"password,omitempty"`
+	// The name of the owner that others see, 1 to 100 characters, for an account to be made. Left out by who is signed in.
+	DisplayName graphql.Omittable[*string] `json:"displayName,omitempty"`
 	// The currency of every amount in the tenant. It cannot be changed later.
 	CurrencyCode scalar.Currency `json:"currencyCode"`
 	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
 	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
 }
 
-// A new tenant, or the reasons why there is none.
+// A new tenant, or word that a mail was sent to go on by, or the reasons why there is neither.
 type RegisterTenantPayload struct {
-	// The tenant.
+	// The tenant. Null until the address was confirmed.
 	Tenant *tenant.Tenant `json:"tenant,omitempty"`
-	// The owner's session.
+	// The owner's session in the tenant. It ends no later than the one that the caller is in.
 	Session *auth.Session `json:"session,omitempty"`
+	// Whether a link was sent to the address, by which the registration goes on.
+	ConfirmationSent bool `json:"confirmationSent"`
 	// Why the tenant was not made.
 	UserErrors []*fault.Error `json:"userErrors"`
 }

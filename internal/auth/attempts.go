@@ -32,6 +32,11 @@ var (
 	resetsOfAddress = limit{"password reset of an address", 2, time.Minute, 15 * time.Minute, time.Hour}
 	resetsOfNetwork = limit{"password reset from a network", 20, time.Second, 30 * time.Second, 15 * time.Minute}
 	emailChanges    = limit{"e-mail change of an account", 20, time.Minute, 15 * time.Minute, time.Hour}
+
+	registrationsOfAddress = limit{"registration of an address", 2, time.Minute, 15 * time.Minute, time.Hour}
+	registrationsOfNetwork = limit{"registration from a network", 20, time.Second, 30 * time.Second, 15 * time.Minute}
+	tenantsOfAccount       = limit{"registration by an account", 20, time.Minute, 15 * time.Minute, time.Hour}
+	slugsOfNetwork         = limit{"question for a slug from a network", 100, time.Second, 30 * time.Second, 15 * time.Minute}
 )
 
 // attemptKey is what is counted of somebody. It is the same for an address that has an account
@@ -62,6 +67,20 @@ func (s *Service) countAttempt(ctx context.Context, q *controlsql.Queries, l lim
 		return false, err
 	}
 	return false, fault.New(fault.RateLimited, "This was tried too often. Wait the seconds that retryAfter says, and try again.").After(wait)
+}
+
+// countNetwork counts an attempt for the network that it comes from, where that can be told.
+//
+// Errors: as countAttempt.
+func (s *Service) countNetwork(ctx context.Context, l limit) error {
+	network := clientOf(ctx).network
+	if network == "" {
+		return nil
+	}
+	return s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		_, err := s.countAttempt(ctx, q, l, s.attemptKey(l, network))
+		return err
+	})
 }
 
 // try is one attempt at a password: what was counted for it.

@@ -145,9 +145,21 @@ func TestTheRefreshTokenInACookie(t *testing.T) {
 	if out := b.with("", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+owner.Token) }).send(t, `mutation { signOut { userErrors { code } } }`, nil); len(out.cookies) != 0 {
 		t.Errorf("without a cookie: %v", out.cookies)
 	}
-	const register = `mutation { registerTenant(input: {tenantName: "New", slug: "kept-in-a-cookie", email: "cookie@tests.example", password: "a password, long enough", displayName: "New", keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
-	if made := b.send(t, register, nil); len(made.cookies) != 1 || !strings.Contains(made.body, `"refreshToken":null`) {
-		t.Errorf("registering: %v %s", made.cookies, made.body)
+	const register = `mutation { registerTenant(input: {tenantName: "New", slug: "kept-in-a-cookie", email: "cookie@tests.example", password: "a password, long enough", displayName: "New", keepRefreshTokenInCookie: true}) { confirmationSent session { refreshToken } userErrors { message } } }`
+	if made := b.send(t, register, nil); len(made.cookies) != 0 || !strings.Contains(made.body, `"confirmationSent":true,"session":null`) {
+		t.Errorf("registering by mail: %v %s", made.cookies, made.body)
+	}
+	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t, keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
+	link := map[string]any{"t": api.Link(t, "cookie@tests.example")}
+	if made := b.send(t, confirm, link); len(made.cookies) != 1 || !strings.Contains(made.body, `"refreshToken":null`) {
+		t.Errorf("confirming: %v %s", made.cookies, made.body)
+	}
+	if made := b.send(t, confirm, link); len(made.cookies) != 0 || !strings.Contains(made.body, `"session":null`) {
+		t.Errorf("confirming again: %v %s", made.cookies, made.body)
+	}
+	const further = `mutation { registerTenant(input: {tenantName: "More", slug: "kept-in-a-cookie-too", keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
+	if made := b.with("", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+api.NewTenant(t).Token) }).send(t, further, nil); len(made.cookies) != 1 || !strings.Contains(made.body, `"refreshToken":null`) {
+		t.Errorf("a further tenant: %v %s", made.cookies, made.body)
 	}
 }
 

@@ -33,15 +33,8 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email string) error 
 		return err
 	}
 	link, until := id.New(), s.tokens.now().Add(linkTime)
-	network := clientOf(ctx).network
-	if network != "" {
-		err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-			_, err := s.countAttempt(ctx, q, resetsOfNetwork, s.attemptKey(resetsOfNetwork, network))
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	if err := s.countNetwork(ctx, resetsOfNetwork); err != nil {
+		return err
 	}
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		if _, err := s.countAttempt(ctx, q, resetsOfAddress, s.attemptKey(resetsOfAddress, email)); err != nil {

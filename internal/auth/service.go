@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,7 +18,6 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
-	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/postgres"
@@ -48,11 +46,12 @@ type Service struct {
 	ring      *keyring.Keyring // makes the tokens of links and tickets
 	proxies   []netip.Prefix   // whose word on who speaks is taken
 
-	identities *memory.Memory[holder, *identity]
-	keys       *memory.Memory[shownKey, *goodKey]
-	acting     *memory.Memory[membership, *actingMember]
-	baseDomain string // "": tenants have no host names
-	now        func() time.Time
+	identities  *memory.Memory[holder, *identity]
+	keys        *memory.Memory[shownKey, *goodKey]
+	acting      *memory.Memory[membership, *actingMember]
+	baseDomain  string // "": tenants have no host names
+	unconfirmed bool   // whether a new address is taken at its word
+	now         func() time.Time
 }
 
 // NewService makes the service of one server.
@@ -364,84 +363,6 @@ func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor
 	return q.CreateAccessEvent(ctx, controlsql.CreateAccessEventParams{
 		TenantID: t, ID: id.NewAccessEvent(), ActorID: actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
 	})
-}
-
-// Registration is a tenant to come and its first owner.
-type Registration struct {
-	Tenant      control.Registration
-	Email       string
-	Password    string
-	DisplayName string
-}
-
-// Register makes a tenant with its owner and signs the owner in. Tenant, owner,
-// membership, placement, door and the mail that welcomes the owner are one transaction.
-// A person who has an account already shows its password and gets a further tenant.
-//
-// Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at
-// slug, for a reserved one too; fault.BadCredential at password for an account that is
-// not the caller's. Without a field: fault.TenantMismatch at the host of another tenant.
-func (s *Service) Register(ctx context.Context, r Registration) (*tenant.Tenant, *Session, error) {
-	errs := r.Tenant.Validate()
-	email, err := cleanEmail(r.Email)
-	errs = append(errs, err)
-	name, err := text.Line("The display name", r.DisplayName, 1, 100)
-	errs = append(errs, fault.At(err, "displayName"), CheckNewPassword(r.Password))
-	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
-	}
-	if err := agrees(ctx, r.Tenant.Slug, ""); err != nil {
-		return nil, nil, err
-	}
-	// Before the address is looked at: a slug in use must not tell who has an account.
-	if _, err := s.registry.BySlug(ctx, r.Tenant.Slug); !fault.Is(err, fault.NotFound) {
-		if err == nil {
-			err = control.SlugTaken()
-		}
-		return nil, nil, err
-	}
-	known, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: email})
-	if err != nil && !postgres.IsNoRows(err) {
-		return nil, nil, err
-	}
-	hash := ""
-	if known != nil && err == nil {
-		if _, err := s.checkPassword(ctx, email, r.Password); err != nil {
-			return nil, nil, err
-		}
-	} else if hash, err = s.passwords.Hash(ctx, r.Password); err != nil {
-		return nil, nil, err
-	}
-	var made *tenant.Tenant
-	var session *Session
-	var owner id.User
-	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		if hash == "" {
-			if err := keepCredentials(ctx, q, known); err != nil {
-				return err
-			}
-			owner, name = known.User.ID, known.User.DisplayName
-		} else if owner, err = createUser(ctx, q, email, name, hash); err != nil {
-			return err
-		}
-		if made, err = control.Register(ctx, q, r.Tenant, owner); err != nil {
-			return err
-		}
-		if err := recordAccess(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
-			return err
-		}
-		if err := job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name}); err != nil {
-			return err
-		}
-		session, err = s.begin(ctx, q, owner, made.ID, 1)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	// The tenant stands. Should this fail, the next sign-in does it.
-	_ = s.registry.EnsureDefaults(ctx, made.ID, owner)
-	return made, session, nil
 }
 
 // AddMember gives a new person an account and a membership: how demo tenants get

@@ -20,6 +20,8 @@ var tenantsInInput = map[string]string{
 	"Mutation.switchTenant(input)":   "what the next line says",
 	"SwitchTenantInput.tenant":       "chooses among the memberships of a person who has shown who they are, for a session to come",
 	"RegisterTenantInput.tenantName": "the name of a tenant that does not exist yet",
+	"ConfirmRegistrationInput.slug":  "as RegisterTenantInput.slug, for the tenant of one registration",
+	"Query.slugAvailable(slug)":      "the address of a tenant that does not exist yet, or of any: it tells whether, and nothing of it",
 	"Mutation.registerTenant(input)": "what a tenant is to be made of that does not exist yet",
 }
 

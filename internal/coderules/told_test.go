@@ -31,6 +31,7 @@ var telling = map[string]string{
 	"RevokeAPIKeysOfMember": "TellOfAPIKey",
 	"RevokeAPIKey":          "TellOfAPIKey",
 
+	"CreateUserOfEmail": " nobody remembers who was not there",
 	"CreateUser":        " nobody remembers who was not there",
 	"CreateMembership":  " nobody remembers who was no member",
 	"CreateSession":     " nobody remembers a session that was not there",

@@ -32,13 +32,23 @@ func (r *Registration) Validate() []error {
 		errs = append(errs, fault.At(err, "tenantName"))
 	}
 	r.Name = name
-	if len(r.Slug) < 3 || len(r.Slug) > 40 || !slugPattern.MatchString(r.Slug) {
-		errs = append(errs, fault.New(fault.Invalid, "A slug has 3 to 40 characters: a–z, 0–9 and single hyphens between them.").At("slug"))
-	}
-	if Reserved(r.Slug) {
-		errs = append(errs, SlugTaken())
+	if err := CheckSlug(r.Slug); err != nil {
+		errs = append(errs, err)
 	}
 	return errs
+}
+
+// CheckSlug tells whether a new tenant may be called so, if no other is.
+//
+// Errors: fault.Invalid at slug; fault.Taken at slug for one that is kept for the service.
+func CheckSlug(slug string) error {
+	if len(slug) < 3 || len(slug) > 40 || !slugPattern.MatchString(slug) {
+		return fault.New(fault.Invalid, "A slug has 3 to 40 characters: a–z, 0–9 and single hyphens between them.").At("slug")
+	}
+	if Reserved(slug) {
+		return SlugTaken()
+	}
+	return nil
 }
 
 // Register makes a tenant with its placement, its door and its first owner, in

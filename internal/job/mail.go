@@ -22,8 +22,8 @@ type Template string
 // The mails there are, and what of Mail each needs beside To.
 const (
 	Welcome             Template = "welcome"               // Tenant, Name: the registration is done
-	ConfirmRegistration Template = "confirm_registration"  // Tenant, Link
-	AlreadyRegistered   Template = "already_registered"    // Tenant: somebody registered with an address that has an account
+	ConfirmRegistration Template = "confirm_registration"  // Tenant, Link: to an address without an account
+	AlreadyRegistered   Template = "already_registered"    // Tenant, Link: to one with an account
 	Invitation          Template = "invitation"            // Tenant, By, Role, Link: to an address without an account
 	InvitationToAccount Template = "invitation_to_account" // Tenant, By, Role, Link: to one with an account
 	PasswordReset       Template = "password_reset"        // Name, Link
@@ -178,7 +178,7 @@ func (m Mail) clean() (Mail, error) {
 var needs = map[Template][]string{
 	Welcome:             {"Tenant", "Name"},
 	ConfirmRegistration: {"Tenant", "Link"},
-	AlreadyRegistered:   {"Tenant"},
+	AlreadyRegistered:   {"Tenant", "Link"},
 	Invitation:          {"Tenant", "By", "Role", "Link"},
 	InvitationToAccount: {"Tenant", "By", "Role", "Link"},
 	PasswordReset:       {"Name", "Link"},

@@ -22,7 +22,7 @@ func every(t *testing.T) []job.Mail {
 	return []job.Mail{
 		{Template: job.Welcome, To: to, Tenant: "Acme", Name: "Ada Lovelace"},
 		{Template: job.ConfirmRegistration, To: to, Tenant: "Acme", Link: link(job.PathConfirm)},
-		{Template: job.AlreadyRegistered, To: to, Tenant: "Acme"},
+		{Template: job.AlreadyRegistered, To: to, Tenant: "Acme", Link: link(job.PathConfirm)},
 		{Template: job.Invitation, To: to, Tenant: "Acme", By: "Ada Lovelace", Role: "Admin", Link: link(job.PathInvite)},
 		{Template: job.InvitationToAccount, To: to, Tenant: "Acme", By: "Ada Lovelace", Role: "Admin", Link: link(job.PathInvite)},
 		{Template: job.PasswordReset, To: to, Name: "Ada Lovelace", Link: link(job.PathReset)},

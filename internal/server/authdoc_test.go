@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
 
@@ -130,6 +131,52 @@ func TestMachinesAreAsDocumented(t *testing.T) {
 	}
 	m.Token = next
 	m.Must(t, `{ products { nodes { sku } } }`, nil, nil)
+}
+
+// What docs/auth.md says of signing up, done one after the other.
+func TestSigningUpIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	unique := strings.ReplaceAll(id.New().String(), "-", "")
+	email := unique + "@tests.example"
+	document, token, ran := "", "", 0
+	for _, block := range fenced.FindAllStringSubmatch(chapter(t, "Signing up"), -1) {
+		if block[1] == "graphql" {
+			document = block[2]
+			continue
+		}
+		who, variables := api.Anonymous(), map[string]any(nil)
+		switch name := operation.FindStringSubmatch(document)[1]; name {
+		case "MayIHaveIt":
+			variables = map[string]any{"slug": "s" + unique[:30]}
+		case "SignUp":
+			variables = map[string]any{"slug": "s" + unique[:30], "email": email, "password": apitest.Password}
+		case "Confirm", "ConfirmAgain":
+			variables = map[string]any{"token": api.Link(t, email)}
+		case "OneMore": // by who has signed up
+			who.Token = token
+			variables = map[string]any{"slug": "m" + unique[:30]}
+		}
+		var written, got map[string]any
+		if err := json.Unmarshal([]byte(block[2]), &written); err != nil {
+			t.Fatalf("%v: %s", err, block[2])
+		}
+		a := who.Do(t, document, variables)
+		if err := json.Unmarshal(a.Data, &got); err != nil || !like(written, got) {
+			t.Errorf("%v: %s\nis answered %s\nand written down as %s", err, document, a.Body, block[2])
+		}
+		var made struct {
+			ConfirmRegistration struct{ Session *struct{ AccessToken string } }
+		}
+		_ = json.Unmarshal(a.Data, &made)
+		if in := made.ConfirmRegistration.Session; in != nil {
+			token = in.AccessToken
+		}
+		ran++
+	}
+	if ran != 6 {
+		t.Errorf("%d requests of the chapter were tried", ran)
+	}
 }
 
 // checkCurl runs the line that a reader would, here.

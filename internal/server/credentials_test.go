@@ -302,6 +302,8 @@ func documents(product, category string) map[string]string {
 		"reinstateMember":      `mutation { reinstateMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"removeMember":         `mutation { removeMember(input: {id: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"registerTenant":       `mutation { registerTenant(input: {tenantName: "n", slug: "s", email: "a", password: "b", displayName: "d"}) { tenant { id } userErrors { code } } }`,
+		"confirmRegistration":  `mutation { confirmRegistration(input: {token: "t"}) { tenant { id } userErrors { code } } }`,
+		"slugAvailable":        `{ slugAvailable(slug: "s") }`,
 		"invitations":          `{ invitations { nodes { id } } }`,
 		"inviteMember":         `mutation { inviteMember(input: {email: "new@tests.example", role: VIEWER}) { invitation { id } userErrors { code } } }`,
 		"resendInvitation":     `mutation { resendInvitation(input: {id: "` + id.NewInvitation().String() + `"}) { invitation { id } userErrors { code } } }`,

@@ -188,15 +188,23 @@ func TestTheHostChoosesTheTenantToSignInTo(t *testing.T) {
 	t.Parallel()
 	api := newNamed(t)
 	one, foreign := api.NewTenant(t), api.NewTenant(t)
-	const register = `mutation($i: RegisterTenantInput!) { registerTenant(input: $i) { tenant { slug } session { refreshToken } userErrors { field message code } } }`
+	const register = `mutation($i: RegisterTenantInput!) { registerTenant(input: $i) { tenant { slug } session { refreshToken } confirmationSent userErrors { field message code } } }`
+	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t}) { tenant { slug } session { refreshToken } userErrors { field message code } } }`
 	slug := "t" + strings.ReplaceAll(id.New().String(), "-", "")[:31]
 	registration := map[string]any{"i": map[string]any{"tenantName": "Second", "slug": slug, "currencyCode": "EUR", "email": one.Email, "password": apitest.Password, "displayName": "Owner"}}
 	host := func(slug string) []string { return []string{"Host: " + slug + "." + baseDomain} }
 	if got := say(t, api, "/graphql", host(foreign.Tenant.Slug), register, registration); !strings.Contains(got.text, "TENANT_MISMATCH") {
 		t.Errorf("registering at the host of another tenant: %s", got.text)
 	}
-	if got := say(t, api, "/graphql", host("signup"), register, registration); !strings.Contains(got.text, `"userErrors":[]`) {
+	if got := say(t, api, "/graphql", host("signup"), register, registration); !strings.Contains(got.text, `"confirmationSent":true,"userErrors":[]`) {
 		t.Fatalf("registering at a name of the service: %s", got.text)
+	}
+	link := map[string]any{"t": api.Link(t, one.Email)}
+	if got := say(t, api, "/graphql", host(foreign.Tenant.Slug), confirm, link); !strings.Contains(got.text, "TENANT_MISMATCH") {
+		t.Errorf("confirming at the host of another tenant: %s", got.text)
+	}
+	if got := say(t, api, "/graphql", host("signup"), confirm, link); !strings.Contains(got.text, `"tenant":{"slug":"`+slug+`"},"session":null,"userErrors":[]`) {
+		t.Fatalf("confirming at a name of the service: %s", got.text)
 	}
 	const document = `mutation($tenant: String, $email: String!, $password: String!) { signIn(input: {tenant: $tenant, email: $email, password: $password}) {
 		session { refreshToken } memberships { tenant { slug } } userErrors { field message code } } }`

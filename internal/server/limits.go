@@ -120,7 +120,7 @@ func standsAlone(op *graphql.OperationContext) *fault.Error {
 	}
 	for _, field := range fields {
 		switch field.Name {
-		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant",
+		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant", "confirmRegistration",
 			"endSession", "signOutEverywhere", "reauthenticate",
 			"requestPasswordReset", "resetPassword", "changePassword", "requestEmailChange", "confirmEmailChange":
 			if work > 1 {

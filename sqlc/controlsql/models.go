@@ -88,6 +88,19 @@ type RefreshToken struct {
 	SuccessorSalt []byte
 }
 
+type Registration struct {
+	ID           uuid.UUID
+	Email        string
+	DisplayName  string
+	PasswordHash *string
+	TenantName   string
+	Slug         string
+	CurrencyCode string
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+	BecameID     *tenant.ID
+}
+
 type Session struct {
 	ID          id.Session
 	UserID      id.User

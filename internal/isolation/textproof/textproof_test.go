@@ -79,6 +79,9 @@ func TestEveryStatementIsTiedToTheTenant(t *testing.T) {
 // they pass as commonhold_control, each with the reason why it must.
 var platform = map[string]string{
 	"CreateUser":                   "registration makes a person before any tenant knows them",
+	"CreateUserOfEmail":            "as CreateUser",
+	"LockUserOfEmail":              "a registration is of an address, and of no tenant yet",
+	"CreateRegistration":           "whether an address has an account, which decides what the mail to it says",
 	"GetUserForSignIn":             "sign-in knows an address, and no tenant yet",
 	"CreateMembership":             "a tenant's first member cannot be signed in to it yet",
 	"ListMembershipsOfUser":        "sign-in asks where the person may go: the question is across tenants",

@@ -60,7 +60,7 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 	},
 	"action": func(g *generator, c string) (string, origin) { return g.known(c, "action", "product.lost") },
 	"slug": func(g *generator, c string) (string, origin) {
-		if c == "RegisterTenantInput.slug" { // see exceptions
+		if exceptions[c] != "" {
 			if g.chance(0.1) {
 				return g.me.slug, own
 			}
@@ -105,7 +105,7 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 func init() { texts["currentPassword"] = texts["password"] }
 
 // links are what the tokens of mailed links are for.
-var links = map[string]string{"ResetPasswordInput.token": "password reset", "ConfirmEmailChangeInput.token": "email change", "AcceptInvitationInput.token": "invitation"}
+var links = map[string]string{"ResetPasswordInput.token": "password reset", "ConfirmEmailChangeInput.token": "email change", "AcceptInvitationInput.token": "invitation", "ConfirmRegistrationInput.token": "registration"}
 
 // numbers say how an Int is made, by the name of its argument or input field.
 var numbers = map[string]func(*generator) int{
@@ -485,6 +485,9 @@ func (v *values) version(name string, beside map[string]any) (int, bool) {
 	return known, ok
 }
 
+// ofOwner are the inputs that who is not signed in gives, and nobody else does.
+var ofOwner = map[string]bool{"RegisterTenantInput.email": true, "RegisterTenantInput.password": true, "RegisterTenantInput.displayName": true}
+
 // input makes an input object.
 func (v *values) input(of *ast.Definition, belongs string) map[string]any {
 	made := make(map[string]any)
@@ -492,8 +495,19 @@ func (v *values) input(of *ast.Definition, belongs string) map[string]any {
 	if of.Directives.ForName("oneOf") != nil {
 		fields = ast.FieldList{fields[v.g.rng.IntN(len(fields))]}
 	}
+	if of.Name == "RegisterTenantInput" {
+		v.g.op.nobody = v.g.chance(0.5)
+	}
 	for _, field := range fields {
 		coordinate := of.Name + "." + field.Name
+		if ofOwner[coordinate] && v.g.chance(0.98) { // mostly as it belongs
+			if v.g.op.nobody {
+				kind := *field.Type
+				kind.NonNull = true
+				made[field.Name] = v.value(coordinate, field.Name, &kind, of.Name+" "+belongs, made)
+			}
+			continue
+		}
 		if len(fields) > 1 && !(field.Type.NonNull && field.DefaultValue == nil) && !v.g.chance(v.g.appetite(coordinate)) {
 			continue
 		}

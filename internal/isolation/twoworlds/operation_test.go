@@ -21,6 +21,7 @@ type operation struct {
 	deferred  bool
 	foreign   bool // something of the other tenant is in it
 	junk      bool // something of nobody is
+	nobody    bool // it is for who is not signed in
 	text      string
 }
 

@@ -330,6 +330,7 @@ var belongs = map[string]string{
 	"control.sign_in_tickets":  "user_id in (select user_id from control.memberships where tenant_id = $1)",
 	"control.refresh_tokens":   "session_id in (select id from control.sessions where tenant_id = $1)",
 	"control.mail_links":       "user_id in (select user_id from control.memberships where tenant_id = $1)",
+	"control.registrations":    "email in (select u.email from control.users as u join control.memberships as m on m.user_id = u.id where m.tenant_id = $1)",
 	// Mails, to somebody of the tenant; the other tables are of the workers.
 	"control.river_job":          "case when args -> 'link' ->> 'purpose' = 'invitation' then args ->> 'tenant' in (select name from control.tenants where id = $1) else args ->> 'to' in (select u.email from control.users as u join control.memberships as m on m.user_id = u.id where m.tenant_id = $1) end",
 	"control.river_leader":       "false",

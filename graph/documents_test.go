@@ -64,7 +64,7 @@ func TestDocumentedOperationsAreValid(t *testing.T) {
 // with something else that takes one: of the same name, the same one.
 var (
 	inHand = map[string]bool{"Query.viewer": true, "Query.tenant": true, "Viewer.user": true, "Viewer.apiKey": true /* of a person: null */, "Viewer.tenant": true, "Membership.tenant": true, "AuditEvent.entityId": true}
-	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships", "Viewer.sessions": "sessions"}
+	asked  = map[string]string{"CustomerOrderConnection.totalCount": "sum", "Customer.ordersCount": "sum", "Customer.lifetimeValue": "sum", "Tenant.stats": "stats", "Viewer.memberships": "memberships", "Viewer.sessions": "sessions", "Query.slugAvailable": "slug"}
 )
 
 // loads adds the statements that a selection takes, each as a loader and its level:
@@ -125,7 +125,7 @@ func TestDocumentedQueriesTakeOneStatementPerLoaderAndLevel(t *testing.T) {
 	invite(t, c, "invited@tests.example", "VIEWER")
 	key, _ := addAPIKey(t, c, "Key", "PRODUCTS_READ")
 	c.Must(t, `mutation($key: ID!) { rotateApiKey(input: {id: $key}) { secret } }`, map[string]any{"key": key}, nil)
-	variables := map[string]any{"id": made.CreateProduct.Product.ID}
+	variables := map[string]any{"id": made.CreateProduct.Product.ID, "slug": "nobody-has-it"}
 	claimed := map[string]int{"CustomersWithOrders": 5} // what the text around it says
 	for file, operations := range documented(t) {
 		for _, operation := range operations {

@@ -8,7 +8,6 @@ import (
 	"github.com/commonhold/commonhold/graph/generated"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
-	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
@@ -87,10 +86,12 @@ func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.Regi
 		Tenant: control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
 		Email:  in.Email.Value(), Password: in.Password.Value(), DisplayName: in.DisplayName.Value(),
 	})
-	payload := &generated.RegisterTenantPayload{ConfirmationSent: err == nil && made.Tenant == nil}
-	payload.Tenant, payload.Session = registered(ctx, made, err, keep)
-	payload.UserErrors, err = userErrors(ctx, err)
-	return payload, err
+	if keep {
+		auth.KeepInCookie(ctx, made.Session)
+	}
+	sent := err == nil && made.Tenant == nil
+	shown, err := userErrors(ctx, err)
+	return &generated.RegisterTenantPayload{Tenant: made.Tenant, Session: made.Session, ConfirmationSent: sent, UserErrors: shown}, err
 }
 
 func (r *mutationResolver) ConfirmRegistration(ctx context.Context, in generated.ConfirmRegistrationInput) (*generated.ConfirmRegistrationPayload, error) {
@@ -99,22 +100,11 @@ func (r *mutationResolver) ConfirmRegistration(ctx context.Context, in generated
 		return nil, err
 	}
 	made, err := r.Auth.ConfirmRegistration(ctx, in.Token, in.Slug.Value())
-	payload := &generated.ConfirmRegistrationPayload{}
-	payload.Tenant, payload.Session = registered(ctx, made, err, keep)
-	payload.UserErrors, err = userErrors(ctx, err)
-	return payload, err
-}
-
-// registered is what an answer shows of a registration, whose refresh token may be for a
-// cookie.
-func registered(ctx context.Context, made *auth.Registered, err error, keep bool) (*tenant.Tenant, *auth.Session) {
-	if err != nil {
-		return nil, nil
-	}
 	if keep {
 		auth.KeepInCookie(ctx, made.Session)
 	}
-	return made.Tenant, made.Session
+	shown, err := userErrors(ctx, err)
+	return &generated.ConfirmRegistrationPayload{Tenant: made.Tenant, Session: made.Session, UserErrors: shown}, err
 }
 
 func (r *queryResolver) SlugAvailable(ctx context.Context, slug string) (bool, error) {

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/commonhold/commonhold/graph"
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
@@ -103,19 +101,6 @@ func (a *API) NewTenant(t testing.TB) *Client {
 		t.Fatalf("register a tenant: %v", err)
 	}
 	return &Client{api: a, Token: session.AccessToken, Tenant: made, Email: email, Header: http.Header{}}
-}
-
-// Link is the token of the last link that was mailed to an address, made as the mail's is.
-func (a *API) Link(t testing.TB, address string) string {
-	t.Helper()
-	var of uuid.UUID
-	var purpose string
-	err := pgtest.Superuser(t).QueryRow(context.Background(), `select (args -> 'link' ->> 'id')::uuid, args -> 'link' ->> 'purpose' from control.river_job
-		where args ->> 'to' = $1 and args -> 'link' is not null order by id desc limit 1`, address).Scan(&of, &purpose)
-	if err != nil {
-		t.Fatalf("no link to %s: %v", address, err)
-	}
-	return a.Ring.Token(purpose, of)
 }
 
 // Warm sees that the server knows who the client is, from this moment on: what a request

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/server"
@@ -150,7 +152,11 @@ func TestTheRefreshTokenInACookie(t *testing.T) {
 		t.Errorf("registering by mail: %v %s", made.cookies, made.body)
 	}
 	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t, keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
-	link := map[string]any{"t": api.Link(t, "cookie@tests.example")}
+	var of uuid.UUID
+	if err := pgtest.Superuser(t).QueryRow(t.Context(), `select id from control.registrations where email = 'cookie@tests.example'`).Scan(&of); err != nil {
+		t.Fatal(err)
+	}
+	link := map[string]any{"t": api.Ring.Token("registration", of)}
 	if made := b.send(t, confirm, link); len(made.cookies) != 1 || !strings.Contains(made.body, `"refreshToken":null`) {
 		t.Errorf("confirming: %v %s", made.cookies, made.body)
 	}

@@ -64,7 +64,7 @@ type Registered struct {
 // Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at slug,
 // for a reserved one too. Without a field: fault.TenantMismatch at the host of another
 // tenant; fault.RateLimited; fault.Unauthenticated where the session has ended.
-func (s *Service) RegisterTenant(ctx context.Context, r Request) (*Registered, error) {
+func (s *Service) RegisterTenant(ctx context.Context, r Request) (Registered, error) {
 	if caller, err := FromContext(ctx); err == nil {
 		return s.registerFurther(ctx, caller, r)
 	}
@@ -73,7 +73,7 @@ func (s *Service) RegisterTenant(ctx context.Context, r Request) (*Registered, e
 
 // registerFurther makes a tenant for the person of p, who has shown who they are. The
 // session in it ends no later than that of p, as with SwitchTenant.
-func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) (*Registered, error) {
+func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) (Registered, error) {
 	errs := r.Tenant.Validate()
 	for _, field := range []struct {
 		name  string
@@ -84,12 +84,12 @@ func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) 
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	if err := s.mayRegister(ctx, r.Tenant.Slug); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
-	made := new(Registered)
+	var made Registered
 	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		if _, err := s.countAttempt(ctx, q, tenantsOfAccount, s.attemptKey(tenantsOfAccount, p.User.ID.String())); err != nil {
 			return err
@@ -105,13 +105,13 @@ func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	s.furnish(ctx, made.Tenant, p.User.ID)
 	return made, nil
 }
 
-func (s *Service) registerByMail(ctx context.Context, asked Request) (*Registered, error) {
+func (s *Service) registerByMail(ctx context.Context, asked Request) (Registered, error) {
 	r := Registration{Tenant: asked.Tenant}
 	for _, field := range []struct{ given, into *string }{{asked.Email, &r.Email}, {asked.Password, &r.Password}, {asked.DisplayName, &r.DisplayName}} {
 		if field.given != nil {
@@ -119,27 +119,27 @@ func (s *Service) registerByMail(ctx context.Context, asked Request) (*Registere
 		}
 	}
 	if err := r.validate(); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	if err := s.mayRegister(ctx, r.Tenant.Slug); err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	if s.unconfirmed {
 		_, err := s.db.Control().GetUserForSignIn(ctx, controlsql.GetUserForSignInParams{Email: r.Email})
 		if postgres.IsNoRows(err) {
 			made, session, err := s.Register(ctx, r)
-			return &Registered{Tenant: made, Session: session}, err
+			return Registered{Tenant: made, Session: session}, err
 		}
 		if err != nil {
-			return nil, err
+			return Registered{}, err
 		}
 	}
 	hash, err := s.passwords.Hash(ctx, r.Password)
 	if err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	link := id.New()
-	return &Registered{}, s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+	return Registered{}, s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		if _, err := s.countAttempt(ctx, q, registrationsOfAddress, s.attemptKey(registrationsOfAddress, r.Email)); err != nil {
 			return err
 		}
@@ -224,21 +224,24 @@ func (s *Service) SlugAvailable(ctx context.Context, slug string) (bool, error) 
 // Errors, each naming its field: fault.BadCredential at token, the same for every reason;
 // fault.Invalid and fault.Taken at slug. Without a field: fault.TenantMismatch;
 // fault.RateLimited for other slugs.
-func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *string) (*Registered, error) {
+func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *string) (Registered, error) {
 	if slug != nil {
 		if err := control.CheckSlug(*slug); err != nil {
-			return nil, err
+			return Registered{}, err
 		}
 		if err := s.countNetwork(ctx, slugsOfNetwork); err != nil {
-			return nil, err
+			return Registered{}, err
 		}
 	}
 	of, ok := s.ring.ParseToken(registrationPurpose, token)
 	if !ok {
 		of = uuid.Nil // which no registration has, and is looked for all the same
 	}
-	made, owner, used := new(Registered), (*controlsql.User)(nil), false
+	var made Registered
+	var owner *controlsql.User
+	used := false
 	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		made = Registered{}
 		held, err := q.LockRegistration(ctx, controlsql.LockRegistrationParams{ID: of})
 		if postgres.IsNoRows(err) {
 			return noRegistration()
@@ -273,7 +276,7 @@ func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *s
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return Registered{}, err
 	}
 	if !used {
 		s.furnish(ctx, made.Tenant, owner.ID)

@@ -51,7 +51,7 @@ var requestRule = rule{name: "tenant-asked", check: tenantsAsked, excepted: map[
 	"internal/auth.Service.Enter":         {2, "says which field of the input was wrong"},
 	"internal/auth.Service.SwitchTenant":  {1, "says which field of the input was wrong"},
 	"internal/auth.notAMember":            {1, "says which field of the input was wrong"},
-	"internal/auth.Service.Register":      {2, "writes down that a tenant was made, and of which name"},
+	"internal/auth.makeTenant":            {2, "writes down that a tenant was made, and of which name"},
 	"internal/auth.tenantHeader":          {1, "a header that may agree with the token, and else has the request refused"},
 	"internal/auth.Service.readMeant":     {1, "reads that header, for agrees alone"},
 	"internal/server.Config.cors":         {1, "lets browsers send that header"},

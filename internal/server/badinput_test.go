@@ -436,7 +436,7 @@ func TestBadRegistrations(t *testing.T) {
 		{"a password of 10,000 characters", document, registration("password", strings.Repeat("pa", 5000)), invalid, "at most", "input.password", ""},
 		{"NUL in a password", document, registration("password", "a long password\x00of some sort"), invalid, "Leave it out", "input.password", ""},
 		{"no display name", document, registration("displayName", " "), invalid, "Give it at least", "input.displayName", ""},
-		{"no address at all", document, registration("email", nil), invalid, "It looks like", "input.email", ""},
+		{"no address at all", document, registration("email", nil), invalid, "Give it at least", "input.email", ""},
 		{"no password at all", document, registration("password", nil), invalid, "at least 15", "input.password", ""},
 		{"no display name at all", document, registration("displayName", nil), invalid, "Give it at least", "input.displayName", ""},
 		{"a currency that is none", document, registration("currencyCode", "EURO"), "BAD_REQUEST", "CurrencyCode", "", ""},

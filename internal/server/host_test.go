@@ -199,11 +199,11 @@ func TestTheHostChoosesTheTenantToSignInTo(t *testing.T) {
 	if got := say(t, api, "/graphql", host("signup"), register, registration); !strings.Contains(got.text, `"confirmationSent":true,"userErrors":[]`) {
 		t.Fatalf("registering at a name of the service: %s", got.text)
 	}
-	link := map[string]any{"t": api.Link(t, one.Email)}
-	if got := say(t, api, "/graphql", host(foreign.Tenant.Slug), confirm, link); !strings.Contains(got.text, "TENANT_MISMATCH") {
+	confirmation := map[string]any{"t": link(t, api, one.Email)}
+	if got := say(t, api, "/graphql", host(foreign.Tenant.Slug), confirm, confirmation); !strings.Contains(got.text, "TENANT_MISMATCH") {
 		t.Errorf("confirming at the host of another tenant: %s", got.text)
 	}
-	if got := say(t, api, "/graphql", host("signup"), confirm, link); !strings.Contains(got.text, `"tenant":{"slug":"`+slug+`"},"session":null,"userErrors":[]`) {
+	if got := say(t, api, "/graphql", host("signup"), confirm, confirmation); !strings.Contains(got.text, `"tenant":{"slug":"`+slug+`"},"session":null,"userErrors":[]`) {
 		t.Fatalf("confirming at a name of the service: %s", got.text)
 	}
 	const document = `mutation($tenant: String, $email: String!, $password: String!) { signIn(input: {tenant: $tenant, email: $email, password: $password}) {

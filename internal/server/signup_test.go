@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -14,6 +16,19 @@ const signUpDocument = `mutation($slug: String!, $email: String, $password: Stri
 		tenant { slug } session { accessToken } confirmationSent userErrors { field message code }
 	}
 }`
+
+// link is the token of the last link that was mailed to an address, made as the mail's is.
+func link(t testing.TB, api *apitest.API, address string) string {
+	t.Helper()
+	var of uuid.UUID
+	var purpose string
+	err := pgtest.Superuser(t).QueryRow(t.Context(), `select (args -> 'link' ->> 'id')::uuid, args -> 'link' ->> 'purpose' from control.river_job
+		where args ->> 'to' = $1 and args -> 'link' is not null order by id desc limit 1`, address).Scan(&of, &purpose)
+	if err != nil {
+		t.Fatalf("no link to %s: %v", address, err)
+	}
+	return api.Ring.Token(purpose, of)
+}
 
 // An address with an account and one without are answered alike, to the byte, also once
 // they have to wait; nobody gets anywhere by it before the mail is confirmed.

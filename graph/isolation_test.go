@@ -390,12 +390,12 @@ func operations() []operation {
 			variables: cursorOf("invitationLinksLast"), hit: says(`"totalCount":1`), free: true},
 		{name: "createInvitationLink", document: `mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["tests.example"], expiresInDays: 1, maxUses: 1}) { invitationLink { role allowedDomains status }` + userErrors + `} }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
-		{name: "revokeInvitationLink", document: `mutation($id: ID!) { revokeInvitationLink(input: {id: $id}) { invitationLink { allowedDomains status }` + userErrors + `} }`,
-			variables: naming("id", func(x things) any { return x.InvitationLink }), hit: says(`"REVOKED"`)},
 		{name: "requestToJoin", document: `mutation($token: String!, $email: String!) { requestToJoin(input: {token: $token, email: $email}) {` + userErrors + `} }`,
 			variables: func(own *resident, x things) map[string]any {
 				return map[string]any{"token": own.LinkToken, "email": x.Person}
 			}, hit: says(`"userErrors":[]`), free: true},
+		{name: "revokeInvitationLink", document: `mutation($id: ID!) { revokeInvitationLink(input: {id: $id}) { invitationLink { allowedDomains status }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.InvitationLink }), hit: says(`"REVOKED"`)},
 		{name: "transferOwnership", document: `mutation($id: ID!) { transferOwnership(input: {memberId: $id, password: "` + apitest.Password + `"}) { member { role user { displayName } }` + userErrors + `} }`,
 			variables: colleague, hit: says(`"role":"OWNER"`)},
 		{name: "refreshSession", document: `mutation($token: String!) { refreshSession(input: {refreshToken: $token}) { session { accessToken refreshToken }` + userErrors + `} }`,

@@ -24,12 +24,10 @@ func (r *queryResolver) InvitationLinks(ctx context.Context, first *int32, after
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.listInvitationLinks(ctx, p)
-	if err != nil {
+	c := &generated.InvitationLinkConnection{}
+	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listInvitationLinks, invitationLinkCursor); err != nil {
 		return nil, err
 	}
-	c := &generated.InvitationLinkConnection{}
-	c.Nodes, c.PageInfo = finish(p, rows, invitationLinkCursor)
 	c.Edges = apply(c.Nodes, func(l *accountsql.InvitationLink) *generated.InvitationLinkEdge {
 		return &generated.InvitationLinkEdge{Cursor: invitationLinkCursor(l), Node: l}
 	})

@@ -463,7 +463,7 @@ type InvitationLinkConnection struct {
 	// The links of the page.
 	Nodes []*accountsql.InvitationLink `json:"nodes"`
 	// What lies beyond the page.
-	PageInfo *PageInfo `json:"pageInfo"`
+	PageInfo *relay.PageInfo `json:"pageInfo"`
 	// How many links there are in all, whatever became of them. Counted only when asked for.
 	TotalCount int32 `json:"totalCount"`
 }

@@ -170,16 +170,18 @@ func actor(ctx context.Context, person *id.User) (*accountsql.User, error) {
 
 // prefixes are what the ids of a noun begin with that an action is about.
 var prefixes = map[string]string{
-	"product":    id.Product{}.Kind(),
-	"category":   id.Category{}.Kind(),
-	"customer":   id.Customer{}.Kind(),
-	"order":      id.Order{}.Kind(),
-	"session":    id.Session{}.Kind(),
-	"member":     id.Member{}.Kind(),
-	"invitation": id.Invitation{}.Kind(),
-	"tenant":     tenant.ID{}.Kind(),
-	"api_key":    id.APIKey{}.Kind(),
-	"user":       id.User{}.Kind(),
+	"product":         id.Product{}.Kind(),
+	"category":        id.Category{}.Kind(),
+	"customer":        id.Customer{}.Kind(),
+	"order":           id.Order{}.Kind(),
+	"session":         id.Session{}.Kind(),
+	"member":          id.Member{}.Kind(),
+	"invitation":      id.Invitation{}.Kind(),
+	"invitation_link": id.InvitationLink{}.Kind(),
+	"ownership":       id.Member{}.Kind(),
+	"tenant":          tenant.ID{}.Kind(),
+	"api_key":         id.APIKey{}.Kind(),
+	"user":            id.User{}.Kind(),
 }
 
 // entity is the public id of what an action ("noun.verb") was done to. A noun that a

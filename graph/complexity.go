@@ -52,6 +52,7 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Query.Categories = connectionCost
 	c.Query.Members = connectionCost
 	c.Query.Invitations = connectionCost
+	c.Query.InvitationLinks = connectionCost
 	c.Viewer.Memberships = func(child int) int { return pageCost(child, nil, nil) } // there are seldom more
 	c.Query.APIKeys = connectionCost
 	c.Category.Products = connectionCost

@@ -123,6 +123,7 @@ func TestDocumentedQueriesTakeOneStatementPerLoaderAndLevel(t *testing.T) {
 	c.Must(t, `mutation($category: ID) { createProduct(input: {sku: "LAMP", name: "Desk lamp", price: {amount: "9.00", currencyCode: EUR}, stock: 1, categoryId: $category}) { product { id } } }`,
 		map[string]any{"category": made.Categories.Nodes[0].ID}, &made)
 	invite(t, c, "invited@tests.example", "VIEWER")
+	newLink(t, c, "VIEWER", "tests.example")
 	key, _ := addAPIKey(t, c, "Key", "PRODUCTS_READ")
 	c.Must(t, `mutation($key: ID!) { rotateApiKey(input: {id: $key}) { secret } }`, map[string]any{"key": key}, nil)
 	variables := map[string]any{"id": made.CreateProduct.Product.ID, "slug": "nobody-has-it"}

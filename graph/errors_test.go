@@ -82,6 +82,8 @@ func meetings() map[string]meeting {
 	noCustomer := never(func() string { return id.NewCustomer().String() })
 	invitation := of(func(r *resident) string { return r.Invitation })
 	noInvitation := never(func() string { return id.NewInvitation().String() })
+	link := of(func(r *resident) string { return r.InvitationLink })
+	noLink := never(func() string { return id.NewInvitationLink().String() })
 	noOrder := never(func() string { return id.NewOrder().String() })
 	withID := func(input string) string { return `mutation($id: ID!) { ` + input + ` {` + userErrors + `} }` }
 	withText := func(input string) string { return `mutation($id: String!) { ` + input + ` {` + userErrors + `} }` }
@@ -115,7 +117,18 @@ func meetings() map[string]meeting {
 		"acceptInvitation TAKEN":           {withText(`acceptInvitation(input: {token: $id})`), of(func(r *resident) string { return r.Refresh })},
 		"acceptInvitation TENANT_SUSPENDED": {withText(`acceptInvitation(input: {token: $id, password: "a password of somebody", displayName: "New"})`),
 			of(func(r *resident) string { return r.Refresh })},
-		"refreshSession BAD_CREDENTIALS": {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
+		"createInvitationLink INVALID":       {`mutation { createInvitationLink(input: {role: OWNER, allowedDomains: ["tests.example"]}) {` + userErrors + `} }`, nothing},
+		"createInvitationLink LIMIT_REACHED": {`mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["tests.example"]}) {` + userErrors + `} }`, nothing},
+		"revokeInvitationLink NOT_FOUND":     {withID(`revokeInvitationLink(input: {id: $id})`), noLink},
+		"revokeInvitationLink WRONG_STATUS":  {withID(`revokeInvitationLink(input: {id: $id})`), link},
+		"requestToJoin INVALID":              {`mutation { requestToJoin(input: {token: "none", email: "none"}) {` + userErrors + `} }`, nothing},
+		"requestToJoin BAD_CREDENTIALS":      {`mutation { requestToJoin(input: {token: "none", email: "new@tests.example"}) {` + userErrors + `} }`, nothing},
+		"requestToJoin TENANT_SUSPENDED":     {withText(`requestToJoin(input: {token: $id, email: "new@tests.example"})`), of(func(r *resident) string { return r.LinkToken })},
+		"transferOwnership NOT_FOUND":        {withID(`transferOwnership(input: {memberId: $id})`), noMember},
+		"transferOwnership INVALID":          {withID(`transferOwnership(input: {memberId: $id})`), lastOwner},
+		"transferOwnership WRONG_STATUS":     {withID(`transferOwnership(input: {memberId: $id})`), of(func(r *resident) string { return r.Benched })},
+		"transferOwnership BAD_CREDENTIALS":  {withID(`transferOwnership(input: {memberId: $id, password: "wrong"})`), of(func(r *resident) string { return r.Colleague })},
+		"refreshSession BAD_CREDENTIALS":     {`mutation { refreshSession(input: {refreshToken: "chr_"}) {` + userErrors + `} }`, nothing},
 		"refreshSession TENANT_SUSPENDED": {`mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {` + userErrors + `} }`,
 			func(r *resident) map[string]any { return map[string]any{"token": r.Refresh} }},
 		"requestPasswordReset INVALID":        {`mutation { requestPasswordReset(input: {email: "none"}) {` + userErrors + `} }`, nothing},
@@ -244,6 +257,11 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 			case "inviteMember LIMIT_REACHED":
 				exec(t, super, `insert into control.invitations (tenant_id, id, email, role, invited_by, expires_at)
 					select $1, gen_random_uuid(), n || '@tests.example', 'VIEWER', gen_random_uuid(), now() + interval '1 day' from generate_series(4, 100) as n`, r.Tenant.ID)
+			case "createInvitationLink LIMIT_REACHED":
+				exec(t, super, `insert into control.invitation_links (tenant_id, id, role, allowed_domains, max_uses, created_by, expires_at)
+					select tenant_id, gen_random_uuid(), role, allowed_domains, max_uses, created_by, expires_at from control.invitation_links, generate_series(2, 20) where tenant_id = $1`, r.Tenant.ID)
+			case "revokeInvitationLink WRONG_STATUS":
+				exec(t, super, `update control.invitation_links set revoked_at = now() where tenant_id = $1`, r.Tenant.ID)
 			case "resendInvitation LIMIT_REACHED":
 				exec(t, super, `update control.invitations set sent_at = now() where tenant_id = $1`, r.Tenant.ID)
 			case "resendInvitation WRONG_STATUS", "revokeInvitation WRONG_STATUS":
@@ -255,7 +273,7 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 				fallthrough
 			case "acceptInvitation INVALID":
 				r.Refresh = api.Ring.Token("invitation", invitationID(t, r.Invitation))
-			case "signIn TENANT_SUSPENDED", "refreshSession TENANT_SUSPENDED", "acceptInvitation TENANT_SUSPENDED":
+			case "signIn TENANT_SUSPENDED", "refreshSession TENANT_SUSPENDED", "acceptInvitation TENANT_SUSPENDED", "requestToJoin TENANT_SUSPENDED":
 				if what == "acceptInvitation TENANT_SUSPENDED" {
 					r.Refresh = api.Ring.Token("invitation", invitationID(t, r.Invitation))
 				}
@@ -363,6 +381,12 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 			`mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken }` + userErrors + `} }`},
 		"acceptInvitation": {`select from control.invitations where tenant_id = $1 for update`,
 			`mutation($token: String!, $password: String!) { acceptInvitation(input: {token: $token, password: $password, displayName: "New"}) { session { accessToken }` + userErrors + `} }`},
+		"createInvitationLink": {`select from control.tenants where id = $1 for update`,
+			`mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["tests.example"]}) { token` + userErrors + `} }`},
+		"requestToJoin": {`select from control.invitation_links where tenant_id = $1 for update`,
+			`mutation($link: String!, $new: String!) { requestToJoin(input: {token: $link, email: $new}) {` + userErrors + `} }`},
+		"transferOwnership": {`select from control.memberships where tenant_id = $1 for update`,
+			`mutation($member: ID!) { transferOwnership(input: {memberId: $member}) { member { id }` + userErrors + `} }`},
 		"refreshSession": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation($refresh: String!) { refreshSession(input: {refreshToken: $refresh}) { session { accessToken }` + userErrors + `} }`},
 		"signOut": {`select from control.sessions where tenant_id = $1 for update`,
@@ -404,7 +428,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
 			r, super := newResident(t, api), pgtest.Superuser(t)
-			values := map[string]any{"session": r.Device, "key": r.APIKey, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
+			values := map[string]any{"session": r.Device, "key": r.APIKey, "link": r.LinkToken, "member": r.Colleague, "slug": r.Slug, "email": r.Email, "password": apitest.Password, "refresh": r.Refresh, "token": api.Ring.Token("invitation", invitationID(t, r.Invitation)), "new": "new-" + r.Tenant.ID.UUID().String() + "@tests.example"}
 			for name, purpose := range map[string]string{"reset": "password reset", "change": "email change"} {
 				link := id.New()
 				exec(t, pgtest.Superuser(t), `insert into control.mail_links (id, purpose, user_id, email, expires_at)

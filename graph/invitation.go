@@ -69,6 +69,13 @@ func (r *invitationResolver) InvitedBy(ctx context.Context, i *accountsql.Invita
 	return load(ctx, userLoader, i.InvitedBy)
 }
 
+func (r *invitationResolver) Link(ctx context.Context, i *accountsql.Invitation) (*accountsql.InvitationLink, error) {
+	if i.LinkID == nil {
+		return nil, nil //nolint:nilnil // null is the answer
+	}
+	return load(ctx, invitationLinkLoader, *i.LinkID)
+}
+
 func (r *mutationResolver) InviteMember(ctx context.Context, in generated.InviteMemberInput) (*generated.InviteMemberPayload, error) {
 	caller, err := auth.FromContext(ctx)
 	if err != nil {
@@ -101,7 +108,14 @@ func withInvitation(ctx context.Context, of id.Invitation, do func(context.Conte
 }
 
 func (r *mutationResolver) AcceptInvitation(ctx context.Context, in generated.AcceptInvitationInput) (*generated.AcceptInvitationPayload, error) {
+	keep, err := inCookie(ctx, in.KeepRefreshTokenInCookie)
+	if err != nil {
+		return nil, err
+	}
 	session, membership, err := r.Auth.AcceptInvitation(ctx, auth.Acceptance{Token: in.Token, Password: in.Password.Value(), DisplayName: in.DisplayName.Value()})
+	if keep {
+		auth.KeepInCookie(ctx, session)
+	}
 	shown, err := userErrors(ctx, err)
 	return &generated.AcceptInvitationPayload{Session: session, Membership: membership, UserErrors: shown}, err
 }

@@ -73,6 +73,7 @@ type things struct {
 	Product, Category, Parent, User, Membership, TenantID string
 	Colleague, Benched                                    string // memberships, the second of which is suspended
 	Invitation, Person                                    string // Person is the address of an account
+	InvitationLink, LinkToken                             string
 	Session, Device                                       string // Device is a session besides, of the owner
 	APIKey                                                string
 	Spare, Sold                                           string // a product besides, and one that stands in orders
@@ -95,6 +96,8 @@ const inventory = `{
 	membersLast: members(last: 1) { edges { cursor } }
 	invitations: invitations(first: 1) { edges { cursor node { id } } }
 	invitationsLast: invitations(last: 1) { edges { cursor } }
+	invitationLinks: invitationLinks(first: 1) { edges { cursor } }
+	invitationLinksLast: invitationLinks(last: 1) { edges { cursor } }
 	customers: customers(first: 1) { edges { cursor } }
 	customersLast: customers(last: 1) { edges { cursor } }
 	orders: orders(first: 1) { edges { cursor node { items { id } } } }
@@ -126,6 +129,7 @@ func newResident(t testing.TB, api *apitest.API) *resident {
 		invite(t, r.Client, fmt.Sprintf("invited-%d-%s@tests.example", i, r.mark), "MEMBER")
 	}
 	exec(t, pgtest.Superuser(t), `update control.invitations set sent_at = now() - interval '1 hour' where tenant_id = $1`, r.Tenant.ID)
+	r.InvitationLink, r.LinkToken = newLink(t, r.Client, "VIEWER", "tests.example", r.mark+".example")
 	r.Parent = addCategory(t, r.Client, "Parent "+r.mark, "")
 	r.Category = addCategory(t, r.Client, "Category "+r.mark, r.Parent)
 	r.Name, r.SKU = "Spare "+r.mark, r.mark+"-0"
@@ -208,7 +212,7 @@ func nowhere(t testing.TB, b things) things {
 	n := things{
 		Product: id.NewProduct().String(), Category: id.NewCategory().String(), Parent: id.NewCategory().String(),
 		User: id.NewUser().String(), Session: id.NewSession().String(), Device: id.NewSession().String(), Membership: id.NewMember().String(), Colleague: id.NewMember().String(), Benched: id.NewMember().String(), TenantID: tenant.NewID().String(),
-		Invitation: id.NewInvitation().String(), Person: slug[len(slug)-10:] + "-nobody@tests.example",
+		Invitation: id.NewInvitation().String(), InvitationLink: id.NewInvitationLink().String(), LinkToken: "cht_", Person: slug[len(slug)-10:] + "-nobody@tests.example",
 		APIKey: id.NewAPIKey().String(),
 		Spare:  id.NewProduct().String(), Sold: id.NewProduct().String(),
 		Customer: id.NewCustomer().String(), Idle: id.NewCustomer().String(), Draft: id.NewOrder().String(), Order: id.NewOrder().String(), Item: id.NewOrderItem().String(),
@@ -363,7 +367,7 @@ func operations() []operation {
 			}, hit: says(`"userErrors":[]`)},
 		{name: "switchTenant", document: `mutation($slug: String!) { switchTenant(input: {tenant: $slug}) { session { accessToken } membership { role tenant { slug } }` + userErrors + `} }`,
 			variables: naming("slug", func(x things) any { return x.Slug }), hit: says(`"userErrors":[]`)},
-		{name: "invitations after", document: `query($cursor: String) { invitations(first: 5, after: $cursor) { nodes { id email role status invitedBy { email } createdAt sentAt expiresAt } edges { cursor } totalCount } }`,
+		{name: "invitations after", document: `query($cursor: String) { invitations(first: 5, after: $cursor) { nodes { id email role status invitedBy { email } link { allowedDomains } createdAt sentAt expiresAt } edges { cursor } totalCount } }`,
 			variables: cursorOf("invitations"), hit: ownMark, free: true},
 		{name: "invitations before", document: `query($cursor: String) { invitations(last: 5, before: $cursor) { nodes { email } totalCount } }`,
 			variables: cursorOf("invitationsLast"), hit: ownMark, free: true},
@@ -380,6 +384,20 @@ func operations() []operation {
 			variables: naming("id", func(x things) any { return x.Invitation }), hit: says(`"REVOKED"`)},
 		{name: "acceptInvitation", document: `mutation { acceptInvitation(input: {token: "none"}) { session { accessToken } membership { role }` + userErrors + `} }`,
 			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"BAD_CREDENTIALS"`), free: true},
+		{name: "invitationLinks after", document: `query($cursor: String) { invitationLinks(first: 5, after: $cursor) { nodes { id role allowedDomains maxUses uses status createdBy { email } createdAt expiresAt } edges { cursor } totalCount } }`,
+			variables: cursorOf("invitationLinks"), hit: says(`"totalCount":1`), free: true},
+		{name: "invitationLinks before", document: `query($cursor: String) { invitationLinks(last: 5, before: $cursor) { nodes { allowedDomains } totalCount } }`,
+			variables: cursorOf("invitationLinksLast"), hit: says(`"totalCount":1`), free: true},
+		{name: "createInvitationLink", document: `mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["tests.example"], expiresInDays: 1, maxUses: 1}) { invitationLink { role allowedDomains status }` + userErrors + `} }`,
+			variables: func(*resident, things) map[string]any { return nil }, hit: says(`"userErrors":[]`), free: true},
+		{name: "requestToJoin", document: `mutation($token: String!, $email: String!) { requestToJoin(input: {token: $token, email: $email}) {` + userErrors + `} }`,
+			variables: func(own *resident, x things) map[string]any {
+				return map[string]any{"token": own.LinkToken, "email": x.Person}
+			}, hit: says(`"userErrors":[]`), free: true},
+		{name: "revokeInvitationLink", document: `mutation($id: ID!) { revokeInvitationLink(input: {id: $id}) { invitationLink { allowedDomains status }` + userErrors + `} }`,
+			variables: naming("id", func(x things) any { return x.InvitationLink }), hit: says(`"REVOKED"`)},
+		{name: "transferOwnership", document: `mutation($id: ID!) { transferOwnership(input: {memberId: $id, password: "` + apitest.Password + `"}) { member { role user { displayName } }` + userErrors + `} }`,
+			variables: colleague, hit: says(`"role":"OWNER"`)},
 		{name: "refreshSession", document: `mutation($token: String!) { refreshSession(input: {refreshToken: $token}) { session { accessToken refreshToken }` + userErrors + `} }`,
 			variables: naming("token", func(x things) any { return x.Refresh }), hit: says(`"userErrors":[]`)},
 		{name: "signOut", document: `mutation { signOut(input: {clientMutationId: "1"}) { clientMutationId` + userErrors + `} }`,
@@ -512,35 +530,38 @@ func operations() []operation {
 
 // text is every input that takes a String and names nothing that exists.
 var text = map[string]string{
-	"TextFilter.contains":                 "a part of a name",
-	"AuditFilter.action":                  "what is done, the same in every tenant",
-	"CreateProductInput.name":             "not unique",
-	"CreateProductInput.description":      "not unique",
-	"ProductUpsertInput.name":             "not unique",
-	"ProductUpsertInput.description":      "not unique",
-	"UpdateProductInput.name":             "not unique",
-	"UpdateProductInput.description":      "not unique",
-	"UpdateCategoryInput.name":            "as CreateCategoryInput.name",
-	"CreateCustomerInput.name":            "not unique",
-	"UpdateCustomerInput.name":            "not unique",
-	"SignInInput.email":                   "a person is no tenant's; the tests of auth compare unknown addresses",
-	"SignInInput.password":                "a secret",
-	"SwitchTenantInput.ticket":            "a secret",
-	"AcceptInvitationInput.token":         "a secret: who holds it was invited",
-	"AcceptInvitationInput.password":      "a secret",
-	"AcceptInvitationInput.displayName":   "not unique",
-	"SignOutInput.clientMutationId":       "returned as it is",
-	"RegisterTenantInput.tenantName":      "not unique",
-	"RegisterTenantInput.email":           "as SignInInput.email",
-	"RegisterTenantInput.password":        "a secret",
-	"RegisterTenantInput.displayName":     "not unique",
-	"ConfirmRegistrationInput.slug":       "as RegisterTenantInput.slug, for who holds a token",
-	"ReauthenticateInput.password":        "a secret",
-	"ResetPasswordInput.newPassword":      "a secret",
-	"ChangePasswordInput.currentPassword": "a secret",
-	"ChangePasswordInput.newPassword":     "a secret",
-	"RequestEmailChangeInput.password":    "a secret",
-	"CreateApiKeyInput.name":              "not unique",
+	"TextFilter.contains":                      "a part of a name",
+	"AuditFilter.action":                       "what is done, the same in every tenant",
+	"CreateProductInput.name":                  "not unique",
+	"CreateProductInput.description":           "not unique",
+	"ProductUpsertInput.name":                  "not unique",
+	"ProductUpsertInput.description":           "not unique",
+	"UpdateProductInput.name":                  "not unique",
+	"UpdateProductInput.description":           "not unique",
+	"UpdateCategoryInput.name":                 "as CreateCategoryInput.name",
+	"CreateCustomerInput.name":                 "not unique",
+	"UpdateCustomerInput.name":                 "not unique",
+	"SignInInput.email":                        "a person is no tenant's; the tests of auth compare unknown addresses",
+	"SignInInput.password":                     "a secret",
+	"SwitchTenantInput.ticket":                 "a secret",
+	"AcceptInvitationInput.token":              "a secret: who holds it was invited",
+	"AcceptInvitationInput.password":           "a secret",
+	"AcceptInvitationInput.displayName":        "not unique",
+	"CreateInvitationLinkInput.allowedDomains": "not unique",
+	"RequestToJoinInput.token":                 "a secret: who holds it was given the link",
+	"TransferOwnershipInput.password":          "a secret",
+	"SignOutInput.clientMutationId":            "returned as it is",
+	"RegisterTenantInput.tenantName":           "not unique",
+	"RegisterTenantInput.email":                "as SignInInput.email",
+	"RegisterTenantInput.password":             "a secret",
+	"RegisterTenantInput.displayName":          "not unique",
+	"ConfirmRegistrationInput.slug":            "as RegisterTenantInput.slug, for who holds a token",
+	"ReauthenticateInput.password":             "a secret",
+	"ResetPasswordInput.newPassword":           "a secret",
+	"ChangePasswordInput.currentPassword":      "a secret",
+	"ChangePasswordInput.newPassword":          "a secret",
+	"RequestEmailChangeInput.password":         "a secret",
+	"CreateApiKeyInput.name":                   "not unique",
 }
 
 // uncovered lists what of a schema no operation uses: root fields, and arguments
@@ -662,7 +683,7 @@ func TestForeignIsAnsweredLikeNeverExisted(t *testing.T) {
 	ask(t, api, dead.AccessToken, `mutation { signOut { userErrors { code } } }`, nil, nil)
 	super := pgtest.Superuser(t)
 	before := fingerprint(t, super, b.Tenant.ID)
-	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "control.api_keys", "control.api_key_secrets", "gate.tenant_doors"} {
+	for _, table := range []string{"shared.products", "shared.categories", "shared.customers", "shared.orders", "shared.order_items", "shared.order_numbers", "shared.events", "control.access_events", "control.memberships", "control.invitation_links", "control.api_keys", "control.api_key_secrets", "gate.tenant_doors"} {
 		if before[table] == "" || strings.HasPrefix(before[table], "0 ") {
 			t.Fatalf("no rows of %s to watch over: %v", table, before)
 		}

@@ -24,6 +24,7 @@ type loaders struct {
 	user             *dataloadgen.Loader[id.User, *accountsql.User]
 	member           *dataloadgen.Loader[id.Member, *accountsql.Membership]
 	apiKey           *dataloadgen.Loader[id.APIKey, *accountsql.ApiKey]
+	invitationLink   *dataloadgen.Loader[id.InvitationLink, *accountsql.InvitationLink]
 	categoryProducts *dataloadgen.Loader[childPage[id.Category], []*tenantsql.Product]
 	categoryCount    *dataloadgen.Loader[id.Category, int64]
 	customer         *dataloadgen.Loader[id.Customer, *tenantsql.Customer]
@@ -96,6 +97,10 @@ func (r *Resolver) newLoaders(t tenant.ID) *loaders {
 		apiKey: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.APIKey) (map[id.APIKey]*accountsql.ApiKey, error) {
 			rows, err := account.Read().ListAPIKeysByIDs(ctx, accountsql.ListAPIKeysByIDsParams{TenantID: t, Ids: apply(ids, id.APIKey.UUID)})
 			return keyed(rows, func(k *accountsql.ApiKey) id.APIKey { return k.ID }), err
+		}, options...),
+		invitationLink: dataloadgen.NewMappedLoader(func(ctx context.Context, ids []id.InvitationLink) (map[id.InvitationLink]*accountsql.InvitationLink, error) {
+			rows, err := account.Read().ListInvitationLinksByIDs(ctx, accountsql.ListInvitationLinksByIDsParams{TenantID: t, Ids: apply(ids, id.InvitationLink.UUID)})
+			return keyed(rows, func(l *accountsql.InvitationLink) id.InvitationLink { return l.ID }), err
 		}, options...),
 		categoryProducts: dataloadgen.NewMappedLoader(func(ctx context.Context, pages []childPage[id.Category]) (map[childPage[id.Category]][]*tenantsql.Product, error) {
 			return loadPages(pages, id.Category.UUID, func(p *tenantsql.Product) id.Category { return *p.CategoryID }, func(categories []uuid.UUID, s pageShape) ([]*tenantsql.Product, error) {

@@ -104,6 +104,16 @@ func (r *mutationResolver) RemoveMember(ctx context.Context, in generated.Remove
 	return &generated.RemoveMemberPayload{Member: member, UserErrors: shown}, err
 }
 
+func (r *mutationResolver) TransferOwnership(ctx context.Context, in generated.TransferOwnershipInput) (*generated.TransferOwnershipPayload, error) {
+	caller, err := auth.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	member, err := r.Auth.TransferOwnership(ctx, caller, in.MemberID, in.Password.Value())
+	shown, err := userErrors(ctx, err)
+	return &generated.TransferOwnershipPayload{Member: member, UserErrors: shown}, err
+}
+
 func (r *Resolver) changeMember(ctx context.Context, member id.Member, change auth.MemberChange) (*accountsql.Membership, error) {
 	caller, err := auth.FromContext(ctx)
 	if err != nil {

@@ -28,6 +28,7 @@ type position struct{ name, table, key, prefix string }
 var (
 	byMembership  = &position{"members", "control.memberships", "created_at", "mem"}
 	byInvitation  = &position{"invitations", "control.invitations", "created_at", "inv"}
+	byLink        = &position{"invitationLinks", "control.invitation_links", "created_at", "link"}
 	byAPIKey      = &position{"apiKeys", "control.api_keys", "created_at", "key"}
 	byProduct     = &position{"products by time", "shared.products", "created_at", "prod"}
 	byProductName = &position{"products by name", "shared.products", `lower(name) collate "C"`, "prod"}
@@ -57,9 +58,10 @@ func (l listing) direction() string {
 // listings has for each connection of the schema the ways in which it is listed.
 func listings() map[string][]listing {
 	return map[string][]listing{
-		"Query.members":     {{at: byMembership}},
-		"Query.invitations": {{at: byInvitation, descending: true}},
-		"Query.apiKeys":     {{at: byAPIKey, descending: true}},
+		"Query.members":         {{at: byMembership}},
+		"Query.invitations":     {{at: byInvitation, descending: true}},
+		"Query.apiKeys":         {{at: byAPIKey, descending: true}},
+		"Query.invitationLinks": {{at: byLink, descending: true}},
 		"Query.products": {
 			{at: byProduct, descending: true},
 			{at: byProduct, arguments: `orderBy: {field: CREATED_AT}`},
@@ -181,6 +183,9 @@ func newMany(t *testing.T, api *apitest.API) *many {
 			t.Fatal(err)
 		}
 	}
+	exec(t, pgtest.Superuser(t), `insert into control.invitation_links (tenant_id, id, role, allowed_domains, max_uses, created_by, created_at, expires_at)
+		select tenant_id, gen_random_uuid(), 'VIEWER', '{tests.example}', 1, user_id, now() + n * interval '1 second', now() from control.memberships, generate_series(1, $2) as n
+		where tenant_id = $1 and role = 'OWNER'`, c.Tenant.ID, manyOf)
 	for _, l := range m.listed(m.parents) {
 		if at := l.at; strings.HasSuffix(at.key, "_at") {
 			exec(t, pgtest.Superuser(t), `update `+at.table+` set `+at.key+` = date_trunc('day', `+at.key+`) + get_byte(uuid_send(id), 15) % 7 * interval '1 microsecond' where tenant_id = $1`, c.Tenant.ID)

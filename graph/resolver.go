@@ -74,6 +74,8 @@ type (
 	memberConnectionResolver          struct{ *Resolver }
 	invitationResolver                struct{ *Resolver }
 	invitationConnectionResolver      struct{ *Resolver }
+	invitationLinkResolver            struct{ *Resolver }
+	invitationLinkConnectionResolver  struct{ *Resolver }
 	apiKeyResolver                    struct{ *Resolver }
 	apiKeyConnectionResolver          struct{ *Resolver }
 	productResolver                   struct{ *Resolver }
@@ -119,6 +121,16 @@ func (r *Resolver) Invitation() generated.InvitationResolver { return &invitatio
 // InvitationConnection resolves fields of InvitationConnection.
 func (r *Resolver) InvitationConnection() generated.InvitationConnectionResolver {
 	return &invitationConnectionResolver{r}
+}
+
+// InvitationLink resolves fields of InvitationLink.
+func (r *Resolver) InvitationLink() generated.InvitationLinkResolver {
+	return &invitationLinkResolver{r}
+}
+
+// InvitationLinkConnection resolves fields of InvitationLinkConnection.
+func (r *Resolver) InvitationLinkConnection() generated.InvitationLinkConnectionResolver {
+	return &invitationLinkConnectionResolver{r}
 }
 
 // ApiKey resolves fields of ApiKey.

@@ -33,7 +33,14 @@ func (r *mutationResolver) SignIn(ctx context.Context, in generated.SignInInput)
 }
 
 func (r *mutationResolver) SwitchTenant(ctx context.Context, in generated.SwitchTenantInput) (*generated.SwitchTenantPayload, error) {
+	keep, err := inCookie(ctx, in.KeepRefreshTokenInCookie)
+	if err != nil {
+		return nil, err
+	}
 	session, membership, err := r.Auth.SwitchTenant(ctx, in.Tenant, in.Ticket.Value())
+	if keep {
+		auth.KeepInCookie(ctx, session)
+	}
 	shown, err := userErrors(ctx, err)
 	return &generated.SwitchTenantPayload{Session: session, Membership: membership, UserErrors: shown}, err
 }

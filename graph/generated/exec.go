@@ -52,6 +52,8 @@ type ResolverRoot interface {
 	CustomerOrderConnection() CustomerOrderConnectionResolver
 	Invitation() InvitationResolver
 	InvitationConnection() InvitationConnectionResolver
+	InvitationLink() InvitationLinkResolver
+	InvitationLinkConnection() InvitationLinkConnectionResolver
 	Member() MemberResolver
 	MemberConnection() MemberConnectionResolver
 	Mutation() MutationResolver
@@ -281,6 +283,18 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	CreateInvitationLinkPayload struct {
+		InvitationLink func(childComplexity int) int
+		Token          func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
+	}
+
+	CreateInvitationLinkUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	CreateOrderPayload struct {
 		Order      func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -385,6 +399,7 @@ type ComplexityRoot struct {
 		ExpiresAt func(childComplexity int) int
 		ID        func(childComplexity int) int
 		InvitedBy func(childComplexity int) int
+		Link      func(childComplexity int) int
 		Role      func(childComplexity int) int
 		SentAt    func(childComplexity int) int
 		Status    func(childComplexity int) int
@@ -398,6 +413,30 @@ type ComplexityRoot struct {
 	}
 
 	InvitationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	InvitationLink struct {
+		AllowedDomains func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		CreatedBy      func(childComplexity int) int
+		ExpiresAt      func(childComplexity int) int
+		ID             func(childComplexity int) int
+		MaxUses        func(childComplexity int) int
+		Role           func(childComplexity int) int
+		Status         func(childComplexity int) int
+		Uses           func(childComplexity int) int
+	}
+
+	InvitationLinkConnection struct {
+		Edges      func(childComplexity int) int
+		Nodes      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	InvitationLinkEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
 	}
@@ -453,6 +492,7 @@ type ComplexityRoot struct {
 		CreateAPIKey         func(childComplexity int, input CreateAPIKeyInput) int
 		CreateCategory       func(childComplexity int, input CreateCategoryInput) int
 		CreateCustomer       func(childComplexity int, input CreateCustomerInput) int
+		CreateInvitationLink func(childComplexity int, input CreateInvitationLinkInput) int
 		CreateOrder          func(childComplexity int, input CreateOrderInput) int
 		CreateProduct        func(childComplexity int, input CreateProductInput) int
 		DeleteCategory       func(childComplexity int, input DeleteCategoryInput) int
@@ -469,16 +509,19 @@ type ComplexityRoot struct {
 		RemoveMember         func(childComplexity int, input RemoveMemberInput) int
 		RequestEmailChange   func(childComplexity int, input RequestEmailChangeInput) int
 		RequestPasswordReset func(childComplexity int, input RequestPasswordResetInput) int
+		RequestToJoin        func(childComplexity int, input RequestToJoinInput) int
 		ResendInvitation     func(childComplexity int, input ResendInvitationInput) int
 		ResetPassword        func(childComplexity int, input ResetPasswordInput) int
 		RevokeAPIKey         func(childComplexity int, input RevokeAPIKeyInput) int
 		RevokeInvitation     func(childComplexity int, input RevokeInvitationInput) int
+		RevokeInvitationLink func(childComplexity int, input RevokeInvitationLinkInput) int
 		RotateAPIKey         func(childComplexity int, input RotateAPIKeyInput) int
 		SignIn               func(childComplexity int, input SignInInput) int
 		SignOut              func(childComplexity int, input *SignOutInput) int
 		SignOutEverywhere    func(childComplexity int, input *SignOutEverywhereInput) int
 		SuspendMember        func(childComplexity int, input SuspendMemberInput) int
 		SwitchTenant         func(childComplexity int, input SwitchTenantInput) int
+		TransferOwnership    func(childComplexity int, input TransferOwnershipInput) int
 		UpdateCategory       func(childComplexity int, input UpdateCategoryInput) int
 		UpdateCustomer       func(childComplexity int, input UpdateCustomerInput) int
 		UpdateProduct        func(childComplexity int, input UpdateProductInput) int
@@ -584,24 +627,25 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		APIKeys       func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		AccessLog     func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
-		AuditLog      func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
-		Categories    func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Category      func(childComplexity int, id id.Any) int
-		Customer      func(childComplexity int, id id.Any) int
-		Customers     func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Invitations   func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Members       func(childComplexity int, first *int32, after *string, last *int32, before *string) int
-		Node          func(childComplexity int, id id.Any) int
-		Nodes         func(childComplexity int, ids []*id.Any) int
-		Order         func(childComplexity int, id id.Any) int
-		Orders        func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *OrderFilter) int
-		Product       func(childComplexity int, id id.Any) int
-		Products      func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *ProductFilter, orderBy *ProductOrder) int
-		SlugAvailable func(childComplexity int, slug string) int
-		Tenant        func(childComplexity int) int
-		Viewer        func(childComplexity int) int
+		APIKeys         func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		AccessLog       func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
+		AuditLog        func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *AuditFilter) int
+		Categories      func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Category        func(childComplexity int, id id.Any) int
+		Customer        func(childComplexity int, id id.Any) int
+		Customers       func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		InvitationLinks func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Invitations     func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Members         func(childComplexity int, first *int32, after *string, last *int32, before *string) int
+		Node            func(childComplexity int, id id.Any) int
+		Nodes           func(childComplexity int, ids []*id.Any) int
+		Order           func(childComplexity int, id id.Any) int
+		Orders          func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *OrderFilter) int
+		Product         func(childComplexity int, id id.Any) int
+		Products        func(childComplexity int, first *int32, after *string, last *int32, before *string, filter *ProductFilter, orderBy *ProductOrder) int
+		SlugAvailable   func(childComplexity int, slug string) int
+		Tenant          func(childComplexity int) int
+		Viewer          func(childComplexity int) int
 	}
 
 	ReauthenticatePayload struct {
@@ -681,6 +725,16 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	RequestToJoinPayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
+	RequestToJoinUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	ResendInvitationPayload struct {
 		Invitation func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -708,6 +762,17 @@ type ComplexityRoot struct {
 	}
 
 	RevokeApiKeyUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	RevokeInvitationLinkPayload struct {
+		InvitationLink func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
+	}
+
+	RevokeInvitationLinkUserError struct {
 		Code    func(childComplexity int) int
 		Field   func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -818,6 +883,17 @@ type ComplexityRoot struct {
 		Revenue   func(childComplexity int) int
 	}
 
+	TransferOwnershipPayload struct {
+		Member     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	TransferOwnershipUserError struct {
+		Code    func(childComplexity int) int
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
 	UpdateCategoryPayload struct {
 		Category   func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -925,9 +1001,19 @@ type InvitationResolver interface {
 	Role(ctx context.Context, obj *accountsql.Invitation) (auth.Role, error)
 	Status(ctx context.Context, obj *accountsql.Invitation) (auth.InvitationStatus, error)
 	InvitedBy(ctx context.Context, obj *accountsql.Invitation) (*accountsql.User, error)
+	Link(ctx context.Context, obj *accountsql.Invitation) (*accountsql.InvitationLink, error)
 }
 type InvitationConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *InvitationConnection) (int32, error)
+}
+type InvitationLinkResolver interface {
+	Role(ctx context.Context, obj *accountsql.InvitationLink) (auth.Role, error)
+
+	Status(ctx context.Context, obj *accountsql.InvitationLink) (auth.InvitationLinkStatus, error)
+	CreatedBy(ctx context.Context, obj *accountsql.InvitationLink) (*accountsql.User, error)
+}
+type InvitationLinkConnectionResolver interface {
+	TotalCount(ctx context.Context, obj *InvitationLinkConnection) (int32, error)
 }
 type MemberResolver interface {
 	User(ctx context.Context, obj *accountsql.Membership) (*accountsql.User, error)
@@ -956,10 +1042,14 @@ type MutationResolver interface {
 	SuspendMember(ctx context.Context, input SuspendMemberInput) (*SuspendMemberPayload, error)
 	ReinstateMember(ctx context.Context, input ReinstateMemberInput) (*ReinstateMemberPayload, error)
 	RemoveMember(ctx context.Context, input RemoveMemberInput) (*RemoveMemberPayload, error)
+	TransferOwnership(ctx context.Context, input TransferOwnershipInput) (*TransferOwnershipPayload, error)
 	InviteMember(ctx context.Context, input InviteMemberInput) (*InviteMemberPayload, error)
 	ResendInvitation(ctx context.Context, input ResendInvitationInput) (*ResendInvitationPayload, error)
 	RevokeInvitation(ctx context.Context, input RevokeInvitationInput) (*RevokeInvitationPayload, error)
 	AcceptInvitation(ctx context.Context, input AcceptInvitationInput) (*AcceptInvitationPayload, error)
+	CreateInvitationLink(ctx context.Context, input CreateInvitationLinkInput) (*CreateInvitationLinkPayload, error)
+	RevokeInvitationLink(ctx context.Context, input RevokeInvitationLinkInput) (*RevokeInvitationLinkPayload, error)
+	RequestToJoin(ctx context.Context, input RequestToJoinInput) (*RequestToJoinPayload, error)
 	CreateAPIKey(ctx context.Context, input CreateAPIKeyInput) (*CreateAPIKeyPayload, error)
 	RotateAPIKey(ctx context.Context, input RotateAPIKeyInput) (*RotateAPIKeyPayload, error)
 	RevokeAPIKey(ctx context.Context, input RevokeAPIKeyInput) (*RevokeAPIKeyPayload, error)
@@ -1012,6 +1102,7 @@ type QueryResolver interface {
 	SlugAvailable(ctx context.Context, slug string) (bool, error)
 	Members(ctx context.Context, first *int32, after *string, last *int32, before *string) (*MemberConnection, error)
 	Invitations(ctx context.Context, first *int32, after *string, last *int32, before *string) (*InvitationConnection, error)
+	InvitationLinks(ctx context.Context, first *int32, after *string, last *int32, before *string) (*InvitationLinkConnection, error)
 	APIKeys(ctx context.Context, first *int32, after *string, last *int32, before *string) (*APIKeyConnection, error)
 	Product(ctx context.Context, id id.Any) (*tenantsql.Product, error)
 	Products(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *ProductFilter, orderBy *ProductOrder) (*ProductConnection, error)
@@ -1768,6 +1859,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateCustomerUserError.Message(childComplexity), true
 
+	case "CreateInvitationLinkPayload.invitationLink":
+		if e.ComplexityRoot.CreateInvitationLinkPayload.InvitationLink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkPayload.InvitationLink(childComplexity), true
+	case "CreateInvitationLinkPayload.token":
+		if e.ComplexityRoot.CreateInvitationLinkPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkPayload.Token(childComplexity), true
+	case "CreateInvitationLinkPayload.userErrors":
+		if e.ComplexityRoot.CreateInvitationLinkPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkPayload.UserErrors(childComplexity), true
+
+	case "CreateInvitationLinkUserError.code":
+		if e.ComplexityRoot.CreateInvitationLinkUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkUserError.Code(childComplexity), true
+	case "CreateInvitationLinkUserError.field":
+		if e.ComplexityRoot.CreateInvitationLinkUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkUserError.Field(childComplexity), true
+	case "CreateInvitationLinkUserError.message":
+		if e.ComplexityRoot.CreateInvitationLinkUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateInvitationLinkUserError.Message(childComplexity), true
+
 	case "CreateOrderPayload.order":
 		if e.ComplexityRoot.CreateOrderPayload.Order == nil {
 			break
@@ -2119,6 +2248,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Invitation.InvitedBy(childComplexity), true
+	case "Invitation.link":
+		if e.ComplexityRoot.Invitation.Link == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Link(childComplexity), true
 	case "Invitation.role":
 		if e.ComplexityRoot.Invitation.Role == nil {
 			break
@@ -2175,6 +2310,99 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.InvitationEdge.Node(childComplexity), true
+
+	case "InvitationLink.allowedDomains":
+		if e.ComplexityRoot.InvitationLink.AllowedDomains == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.AllowedDomains(childComplexity), true
+	case "InvitationLink.createdAt":
+		if e.ComplexityRoot.InvitationLink.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.CreatedAt(childComplexity), true
+	case "InvitationLink.createdBy":
+		if e.ComplexityRoot.InvitationLink.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.CreatedBy(childComplexity), true
+	case "InvitationLink.expiresAt":
+		if e.ComplexityRoot.InvitationLink.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.ExpiresAt(childComplexity), true
+	case "InvitationLink.id":
+		if e.ComplexityRoot.InvitationLink.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.ID(childComplexity), true
+	case "InvitationLink.maxUses":
+		if e.ComplexityRoot.InvitationLink.MaxUses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.MaxUses(childComplexity), true
+	case "InvitationLink.role":
+		if e.ComplexityRoot.InvitationLink.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.Role(childComplexity), true
+	case "InvitationLink.status":
+		if e.ComplexityRoot.InvitationLink.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.Status(childComplexity), true
+	case "InvitationLink.uses":
+		if e.ComplexityRoot.InvitationLink.Uses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLink.Uses(childComplexity), true
+
+	case "InvitationLinkConnection.edges":
+		if e.ComplexityRoot.InvitationLinkConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkConnection.Edges(childComplexity), true
+	case "InvitationLinkConnection.nodes":
+		if e.ComplexityRoot.InvitationLinkConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkConnection.Nodes(childComplexity), true
+	case "InvitationLinkConnection.pageInfo":
+		if e.ComplexityRoot.InvitationLinkConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkConnection.PageInfo(childComplexity), true
+	case "InvitationLinkConnection.totalCount":
+		if e.ComplexityRoot.InvitationLinkConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkConnection.TotalCount(childComplexity), true
+
+	case "InvitationLinkEdge.cursor":
+		if e.ComplexityRoot.InvitationLinkEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkEdge.Cursor(childComplexity), true
+	case "InvitationLinkEdge.node":
+		if e.ComplexityRoot.InvitationLinkEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationLinkEdge.Node(childComplexity), true
 
 	case "InviteMemberPayload.invitation":
 		if e.ComplexityRoot.InviteMemberPayload.Invitation == nil {
@@ -2402,6 +2630,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateCustomer(childComplexity, args["input"].(CreateCustomerInput)), true
+	case "Mutation.createInvitationLink":
+		if e.ComplexityRoot.Mutation.CreateInvitationLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createInvitationLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateInvitationLink(childComplexity, args["input"].(CreateInvitationLinkInput)), true
 	case "Mutation.createOrder":
 		if e.ComplexityRoot.Mutation.CreateOrder == nil {
 			break
@@ -2578,6 +2817,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RequestPasswordReset(childComplexity, args["input"].(RequestPasswordResetInput)), true
+	case "Mutation.requestToJoin":
+		if e.ComplexityRoot.Mutation.RequestToJoin == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestToJoin_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestToJoin(childComplexity, args["input"].(RequestToJoinInput)), true
 	case "Mutation.resendInvitation":
 		if e.ComplexityRoot.Mutation.ResendInvitation == nil {
 			break
@@ -2622,6 +2872,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeInvitation(childComplexity, args["input"].(RevokeInvitationInput)), true
+	case "Mutation.revokeInvitationLink":
+		if e.ComplexityRoot.Mutation.RevokeInvitationLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeInvitationLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeInvitationLink(childComplexity, args["input"].(RevokeInvitationLinkInput)), true
 	case "Mutation.rotateApiKey":
 		if e.ComplexityRoot.Mutation.RotateAPIKey == nil {
 			break
@@ -2688,6 +2949,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SwitchTenant(childComplexity, args["input"].(SwitchTenantInput)), true
+	case "Mutation.transferOwnership":
+		if e.ComplexityRoot.Mutation.TransferOwnership == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_transferOwnership_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TransferOwnership(childComplexity, args["input"].(TransferOwnershipInput)), true
 	case "Mutation.updateCategory":
 		if e.ComplexityRoot.Mutation.UpdateCategory == nil {
 			break
@@ -3156,6 +3428,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Customers(childComplexity, args["first"].(*int32), args["after"].(*string), args["last"].(*int32), args["before"].(*string)), true
 
+	case "Query.invitationLinks":
+		if e.ComplexityRoot.Query.InvitationLinks == nil {
+			break
+		}
+
+		args, err := ec.field_Query_invitationLinks_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.InvitationLinks(childComplexity, args["first"].(*int32), args["after"].(*string), args["last"].(*int32), args["before"].(*string)), true
 	case "Query.invitations":
 		if e.ComplexityRoot.Query.Invitations == nil {
 			break
@@ -3492,6 +3775,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RequestPasswordResetUserError.Message(childComplexity), true
 
+	case "RequestToJoinPayload.userErrors":
+		if e.ComplexityRoot.RequestToJoinPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestToJoinPayload.UserErrors(childComplexity), true
+
+	case "RequestToJoinUserError.code":
+		if e.ComplexityRoot.RequestToJoinUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestToJoinUserError.Code(childComplexity), true
+	case "RequestToJoinUserError.field":
+		if e.ComplexityRoot.RequestToJoinUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestToJoinUserError.Field(childComplexity), true
+	case "RequestToJoinUserError.message":
+		if e.ComplexityRoot.RequestToJoinUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestToJoinUserError.Message(childComplexity), true
+
 	case "ResendInvitationPayload.invitation":
 		if e.ComplexityRoot.ResendInvitationPayload.Invitation == nil {
 			break
@@ -3581,6 +3890,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RevokeApiKeyUserError.Message(childComplexity), true
+
+	case "RevokeInvitationLinkPayload.invitationLink":
+		if e.ComplexityRoot.RevokeInvitationLinkPayload.InvitationLink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeInvitationLinkPayload.InvitationLink(childComplexity), true
+	case "RevokeInvitationLinkPayload.userErrors":
+		if e.ComplexityRoot.RevokeInvitationLinkPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeInvitationLinkPayload.UserErrors(childComplexity), true
+
+	case "RevokeInvitationLinkUserError.code":
+		if e.ComplexityRoot.RevokeInvitationLinkUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeInvitationLinkUserError.Code(childComplexity), true
+	case "RevokeInvitationLinkUserError.field":
+		if e.ComplexityRoot.RevokeInvitationLinkUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeInvitationLinkUserError.Field(childComplexity), true
+	case "RevokeInvitationLinkUserError.message":
+		if e.ComplexityRoot.RevokeInvitationLinkUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeInvitationLinkUserError.Message(childComplexity), true
 
 	case "RevokeInvitationPayload.invitation":
 		if e.ComplexityRoot.RevokeInvitationPayload.Invitation == nil {
@@ -3923,6 +4264,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TenantStats.Revenue(childComplexity), true
 
+	case "TransferOwnershipPayload.member":
+		if e.ComplexityRoot.TransferOwnershipPayload.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransferOwnershipPayload.Member(childComplexity), true
+	case "TransferOwnershipPayload.userErrors":
+		if e.ComplexityRoot.TransferOwnershipPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransferOwnershipPayload.UserErrors(childComplexity), true
+
+	case "TransferOwnershipUserError.code":
+		if e.ComplexityRoot.TransferOwnershipUserError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransferOwnershipUserError.Code(childComplexity), true
+	case "TransferOwnershipUserError.field":
+		if e.ComplexityRoot.TransferOwnershipUserError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransferOwnershipUserError.Field(childComplexity), true
+	case "TransferOwnershipUserError.message":
+		if e.ComplexityRoot.TransferOwnershipUserError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransferOwnershipUserError.Message(childComplexity), true
+
 	case "UpdateCategoryPayload.category":
 		if e.ComplexityRoot.UpdateCategoryPayload.Category == nil {
 			break
@@ -4100,6 +4473,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CreateApiKeyInput", ec.unmarshalInputCreateApiKeyInput),
 			graphql.NewInputUnmarshaler("CreateCategoryInput", ec.unmarshalInputCreateCategoryInput),
 			graphql.NewInputUnmarshaler("CreateCustomerInput", ec.unmarshalInputCreateCustomerInput),
+			graphql.NewInputUnmarshaler("CreateInvitationLinkInput", ec.unmarshalInputCreateInvitationLinkInput),
 			graphql.NewInputUnmarshaler("CreateOrderInput", ec.unmarshalInputCreateOrderInput),
 			graphql.NewInputUnmarshaler("CreateProductInput", ec.unmarshalInputCreateProductInput),
 			graphql.NewInputUnmarshaler("DecimalRange", ec.unmarshalInputDecimalRange),
@@ -4123,10 +4497,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RemoveMemberInput", ec.unmarshalInputRemoveMemberInput),
 			graphql.NewInputUnmarshaler("RequestEmailChangeInput", ec.unmarshalInputRequestEmailChangeInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
+			graphql.NewInputUnmarshaler("RequestToJoinInput", ec.unmarshalInputRequestToJoinInput),
 			graphql.NewInputUnmarshaler("ResendInvitationInput", ec.unmarshalInputResendInvitationInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("RevokeApiKeyInput", ec.unmarshalInputRevokeApiKeyInput),
 			graphql.NewInputUnmarshaler("RevokeInvitationInput", ec.unmarshalInputRevokeInvitationInput),
+			graphql.NewInputUnmarshaler("RevokeInvitationLinkInput", ec.unmarshalInputRevokeInvitationLinkInput),
 			graphql.NewInputUnmarshaler("RotateApiKeyInput", ec.unmarshalInputRotateApiKeyInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignOutEverywhereInput", ec.unmarshalInputSignOutEverywhereInput),
@@ -4134,6 +4510,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SuspendMemberInput", ec.unmarshalInputSuspendMemberInput),
 			graphql.NewInputUnmarshaler("SwitchTenantInput", ec.unmarshalInputSwitchTenantInput),
 			graphql.NewInputUnmarshaler("TextFilter", ec.unmarshalInputTextFilter),
+			graphql.NewInputUnmarshaler("TransferOwnershipInput", ec.unmarshalInputTransferOwnershipInput),
 			graphql.NewInputUnmarshaler("UpdateCategoryInput", ec.unmarshalInputUpdateCategoryInput),
 			graphql.NewInputUnmarshaler("UpdateCustomerInput", ec.unmarshalInputUpdateCustomerInput),
 			graphql.NewInputUnmarshaler("UpdateProductInput", ec.unmarshalInputUpdateProductInput),
@@ -4299,6 +4676,18 @@ type Query {
     "Only what comes before this cursor."
     before: String
   ): InvitationConnection! @requires(permission: MEMBERS_WRITE)
+
+  "The links by which people may ask to join the tenant, the latest first, those that work no more too."
+  invitationLinks(
+    "How many from the start, 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + `: 20."
+    first: Int
+    "Only what comes after this cursor."
+    after: String
+    "How many from the end, 1 to 100."
+    last: Int
+    "Only what comes before this cursor."
+    before: String
+  ): InvitationLinkConnection! @requires(permission: MEMBERS_WRITE)
 
   "The API keys of the tenant, newest first, those that work no more too."
   apiKeys(
@@ -4529,6 +4918,12 @@ type Mutation {
     input: RemoveMemberInput!
   ): RemoveMemberPayload! @requires(permission: MEMBERS_WRITE)
 
+  "Make another member an owner in the caller's place, who is an admin from then on. Both get a mail. Asks for the password; so this takes no Idempotency-Key."
+  transferOwnership(
+    "Who is to be an owner."
+    input: TransferOwnershipInput!
+  ): TransferOwnershipPayload! @requires(permission: TENANT_WRITE)
+
   "Ask somebody by mail to join the tenant. Whether the address has an account elsewhere is told to nobody but its owner."
   inviteMember(
     "Whom, and as what."
@@ -4552,6 +4947,24 @@ type Mutation {
     "The invitation, and who accepts it."
     input: AcceptInvitationInput!
   ): AcceptInvitationPayload! @public
+
+  "Make a link by which whoever has an address at some domains may ask to join the tenant. The answer holds its token, this once; so this takes no Idempotency-Key."
+  createInvitationLink(
+    "Who may join by it, and as what."
+    input: CreateInvitationLinkInput!
+  ): CreateInvitationLinkPayload! @requires(permission: MEMBERS_WRITE)
+
+  "Take a link back, and the invitations that came of it and were not accepted yet."
+  revokeInvitationLink(
+    "Which link."
+    input: RevokeInvitationLinkInput!
+  ): RevokeInvitationLinkPayload! @requires(permission: MEMBERS_WRITE)
+
+  "Ask for an invitation by a link. It comes by mail, which proves that the address is the caller's. Whether the address has an account, or is that of a member already, is told to nobody."
+  requestToJoin(
+    "By which link, and with which address."
+    input: RequestToJoinInput!
+  ): RequestToJoinPayload! @public
 
   "Make an API key, with which a machine acts for the caller. The answer holds the key, this once; so this takes no Idempotency-Key."
   createApiKey(
@@ -5386,6 +5799,8 @@ input SwitchTenantInput {
   tenant: String!
   "The ticket that ` + "`" + `signIn` + "`" + ` gave. Without it: a tenant of the caller, who is signed in."
   ticket: String
+  "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
+  keepRefreshTokenInCookie: Boolean
 }
 
 "A session in the other tenant, or the reason why there is none."
@@ -6104,6 +6519,46 @@ enum RevokeApiKeyErrorCode {
   CONFLICT
 }
 
+"Who is to be an owner."
+input TransferOwnershipInput {
+  "Which member, ` + "`" + `mem_…` + "`" + `: an active one, and not the caller."
+  memberId: ID!
+  "The password. It may be left out where it was given in this session in the last ten minutes, by ` + "`" + `signIn` + "`" + ` or ` + "`" + `reauthenticate` + "`" + `."
+  password: String
+}
+
+"The new owner, or the reasons why there is none."
+type TransferOwnershipPayload {
+  "The member who is an owner now."
+  member: Member
+  "Why everybody stays what they are."
+  userErrors: [TransferOwnershipUserError!]!
+}
+
+"Why ` + "`" + `transferOwnership` + "`" + ` did not do what was asked."
+type TransferOwnershipUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: TransferOwnershipErrorCode!
+}
+
+"What can keep ownership from being given away."
+enum TransferOwnershipErrorCode {
+  "There is no such member in this tenant."
+  NOT_FOUND
+  "It is the caller."
+  INVALID
+  "The member is suspended."
+  WRONG_STATUS
+  "This is not the password of the caller."
+  BAD_CREDENTIALS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
 "Somebody who was asked to join the tenant, by mail."
 type Invitation {
   "The id, ` + "`" + `inv_…` + "`" + `."
@@ -6114,8 +6569,10 @@ type Invitation {
   role: Role!
   "Where the invitation stands."
   status: InvitationStatus!
-  "Who sent it, the last time; null where the caller may not know."
+  "Who sent it, the last time, or made the link that it came of; null where the caller may not know."
   invitedBy: User
+  "The link by which it was asked for, null where somebody sent it."
+  link: InvitationLink
   "When it was sent first."
   createdAt: DateTime!
   "When it was sent last."
@@ -6264,6 +6721,172 @@ enum RevokeInvitationErrorCode {
   CONFLICT
 }
 
+"A link by which people ask to join the tenant."
+type InvitationLink {
+  "The id, ` + "`" + `link_…` + "`" + `."
+  id: ID!
+  "What people may do who join by it."
+  role: Role!
+  "At which domains their addresses are, in ASCII and lower case. A name below one of them is another."
+  allowedDomains: [String!]!
+  "How many may join by it."
+  maxUses: Int!
+  "How many have."
+  uses: Int!
+  "Where the link stands."
+  status: InvitationLinkStatus!
+  "Who made it; null where the caller may not know."
+  createdBy: User
+  "When it was made."
+  createdAt: DateTime!
+  "From when on it does not work."
+  expiresAt: DateTime!
+}
+
+"Where an invitation link stands."
+enum InvitationLinkStatus {
+  "People may join by it."
+  OPEN
+  "Its time is over."
+  EXPIRED
+  "As many have joined by it as may."
+  USED_UP
+  "It was taken back."
+  REVOKED
+}
+
+"A page of invitation links."
+type InvitationLinkConnection {
+  "The links of the page with their cursors."
+  edges: [InvitationLinkEdge!]!
+  "The links of the page."
+  nodes: [InvitationLink!]!
+  "What lies beyond the page."
+  pageInfo: PageInfo!
+  "How many links there are in all, whatever became of them. Counted only when asked for."
+  totalCount: Int!
+}
+
+"An invitation link in a page."
+type InvitationLinkEdge {
+  "The position, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The link."
+  node: InvitationLink!
+}
+
+"A link to be made."
+input CreateInvitationLinkInput {
+  "What people may do who join by it: nothing that the caller may not, and not what an owner may."
+  role: Role!
+  "At which domains their addresses must be, 1 to 20. Each is meant whole: at ` + "`" + `mail.company.example` + "`" + ` is not at ` + "`" + `company.example` + "`" + `."
+  allowedDomains: [String!]!
+  "How many days it lasts, 1 to 30."
+  expiresInDays: Int! = 7
+  "How many may join by it, 1 to 1,000."
+  maxUses: Int! = 50
+}
+
+"The link that was made, or the reasons why none was."
+type CreateInvitationLinkPayload {
+  "The link."
+  invitationLink: InvitationLink
+  "What stands behind the ` + "`" + `#` + "`" + ` of ` + "`" + `/links/join` + "`" + ` below the public URL, for ` + "`" + `requestToJoin` + "`" + `. It is shown here and never again."
+  token: String
+  "Why none was made."
+  userErrors: [CreateInvitationLinkUserError!]!
+}
+
+"Why ` + "`" + `createInvitationLink` + "`" + ` did not do what was asked."
+type CreateInvitationLinkUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: CreateInvitationLinkErrorCode!
+}
+
+"What can keep an invitation link from being made."
+enum CreateInvitationLinkErrorCode {
+  "A value is outside its bounds, or is no domain of a company."
+  INVALID
+  "Twenty links are open."
+  LIMIT_REACHED
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"A link to be taken back."
+input RevokeInvitationLinkInput {
+  "Which link, ` + "`" + `link_…` + "`" + `."
+  id: ID!
+}
+
+"The link that was taken back, or the reasons why not."
+type RevokeInvitationLinkPayload {
+  "The link as it is now."
+  invitationLink: InvitationLink
+  "Why it was not taken back."
+  userErrors: [RevokeInvitationLinkUserError!]!
+}
+
+"Why ` + "`" + `revokeInvitationLink` + "`" + ` did not do what was asked."
+type RevokeInvitationLinkUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: RevokeInvitationLinkErrorCode!
+}
+
+"What can keep an invitation link from being taken back."
+enum RevokeInvitationLinkErrorCode {
+  "There is no such link in this tenant."
+  NOT_FOUND
+  "It was taken back before."
+  WRONG_STATUS
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
+"Somebody who would join by a link."
+input RequestToJoinInput {
+  "What stands behind the ` + "`" + `#` + "`" + ` of the link."
+  token: String!
+  "The e-mail address, at one of the domains of the link."
+  email: String!
+}
+
+"That an invitation was asked for: whether one was sent it does not tell."
+type RequestToJoinPayload {
+  "Why none can be sent."
+  userErrors: [RequestToJoinUserError!]!
+}
+
+"Why ` + "`" + `requestToJoin` + "`" + ` did not do what was asked."
+type RequestToJoinUserError {
+  "Where in the arguments the reason lies, outermost first; null where it lies nowhere in particular."
+  field: [String!]
+  "What is wrong and what to do, for people."
+  message: String!
+  "What is wrong, for programs."
+  code: RequestToJoinErrorCode!
+}
+
+"What can keep an invitation from being asked for."
+enum RequestToJoinErrorCode {
+  "This is no e-mail address, or one at another domain than the link is for."
+  INVALID
+  "The token is not valid, or not any more."
+  BAD_CREDENTIALS
+  "The tenant is not active."
+  TENANT_SUSPENDED
+  "Another change was there at the same moment; try again."
+  CONFLICT
+}
+
 "An invitation to be accepted."
 input AcceptInvitationInput {
   "What stands behind the ` + "`" + `#` + "`" + ` of the link in the mail."
@@ -6272,6 +6895,8 @@ input AcceptInvitationInput {
   password: String
   "The name that others see of an account to be made, 1 to 100 characters. Of an account that is there it stays."
   displayName: String
+  "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
+  keepRefreshTokenInCookie: Boolean
 }
 
 "A session in the tenant, or the reasons why there is none."
@@ -7603,6 +8228,30 @@ func (ec *executionContext) childFields_CreateCustomerUserError(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type CreateCustomerUserError", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateInvitationLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitationLink":
+		return ec.fieldContext_CreateInvitationLinkPayload_invitationLink(ctx, field)
+	case "token":
+		return ec.fieldContext_CreateInvitationLinkPayload_token(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreateInvitationLinkPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateInvitationLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateInvitationLinkUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_CreateInvitationLinkUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_CreateInvitationLinkUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_CreateInvitationLinkUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateInvitationLinkUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "order":
@@ -7811,6 +8460,8 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 		return ec.fieldContext_Invitation_status(ctx, field)
 	case "invitedBy":
 		return ec.fieldContext_Invitation_invitedBy(ctx, field)
+	case "link":
+		return ec.fieldContext_Invitation_link(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Invitation_createdAt(ctx, field)
 	case "sentAt":
@@ -7843,6 +8494,54 @@ func (ec *executionContext) childFields_InvitationEdge(ctx context.Context, fiel
 		return ec.fieldContext_InvitationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type InvitationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationLink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_InvitationLink_id(ctx, field)
+	case "role":
+		return ec.fieldContext_InvitationLink_role(ctx, field)
+	case "allowedDomains":
+		return ec.fieldContext_InvitationLink_allowedDomains(ctx, field)
+	case "maxUses":
+		return ec.fieldContext_InvitationLink_maxUses(ctx, field)
+	case "uses":
+		return ec.fieldContext_InvitationLink_uses(ctx, field)
+	case "status":
+		return ec.fieldContext_InvitationLink_status(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_InvitationLink_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_InvitationLink_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_InvitationLink_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationLink", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationLinkConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_InvitationLinkConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_InvitationLinkConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_InvitationLinkConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_InvitationLinkConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationLinkConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationLinkEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_InvitationLinkEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_InvitationLinkEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationLinkEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_InviteMemberPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8279,6 +8978,26 @@ func (ec *executionContext) childFields_RequestPasswordResetUserError(ctx contex
 	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetUserError", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestToJoinPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_RequestToJoinPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestToJoinPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestToJoinUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_RequestToJoinUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_RequestToJoinUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_RequestToJoinUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestToJoinUserError", field.Name)
+}
+
 func (ec *executionContext) childFields_ResendInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "invitation":
@@ -8341,6 +9060,28 @@ func (ec *executionContext) childFields_RevokeApiKeyUserError(ctx context.Contex
 		return ec.fieldContext_RevokeApiKeyUserError_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RevokeApiKeyUserError", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokeInvitationLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitationLink":
+		return ec.fieldContext_RevokeInvitationLinkPayload_invitationLink(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RevokeInvitationLinkPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeInvitationLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokeInvitationLinkUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_RevokeInvitationLinkUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_RevokeInvitationLinkUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_RevokeInvitationLinkUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeInvitationLinkUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_RevokeInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8551,6 +9292,28 @@ func (ec *executionContext) childFields_TenantStats(ctx context.Context, field g
 		return ec.fieldContext_TenantStats_revenue(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TenantStats", field.Name)
+}
+
+func (ec *executionContext) childFields_TransferOwnershipPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "member":
+		return ec.fieldContext_TransferOwnershipPayload_member(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_TransferOwnershipPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TransferOwnershipPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_TransferOwnershipUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_TransferOwnershipUserError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_TransferOwnershipUserError_message(ctx, field)
+	case "code":
+		return ec.fieldContext_TransferOwnershipUserError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TransferOwnershipUserError", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateCategoryPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8983,6 +9746,20 @@ func (ec *executionContext) field_Mutation_createCustomer_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_createInvitationLink_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CreateInvitationLinkInput, error) {
+			return ec.unmarshalNCreateInvitationLinkInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐCreateInvitationLinkInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createOrder_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9215,6 +9992,20 @@ func (ec *executionContext) field_Mutation_requestPasswordReset_args(ctx context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_requestToJoin_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RequestToJoinInput, error) {
+			return ec.unmarshalNRequestToJoinInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestToJoinInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_resendInvitation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9249,6 +10040,20 @@ func (ec *executionContext) field_Mutation_revokeApiKey_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (RevokeAPIKeyInput, error) {
 			return ec.unmarshalNRevokeApiKeyInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeAPIKeyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_revokeInvitationLink_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RevokeInvitationLinkInput, error) {
+			return ec.unmarshalNRevokeInvitationLinkInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationLinkInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -9347,6 +10152,20 @@ func (ec *executionContext) field_Mutation_switchTenant_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (SwitchTenantInput, error) {
 			return ec.unmarshalNSwitchTenantInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐSwitchTenantInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_transferOwnership_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (TransferOwnershipInput, error) {
+			return ec.unmarshalNTransferOwnershipInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐTransferOwnershipInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -9608,6 +10427,44 @@ func (ec *executionContext) field_Query_customer_args(ctx context.Context, rawAr
 }
 
 func (ec *executionContext) field_Query_customers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_invitationLinks_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
@@ -12990,6 +13847,162 @@ func (ec *executionContext) fieldContext_CreateCustomerUserError_code(_ context.
 	return graphql.NewScalarFieldContext("CreateCustomerUserError", field, false, false, "CreateCustomerErrorCode")
 }
 
+func (ec *executionContext) _CreateInvitationLinkPayload_invitationLink(ctx context.Context, field graphql.CollectedField, obj *CreateInvitationLinkPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkPayload_invitationLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.InvitationLink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+			return ec.marshalOInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkPayload_invitationLink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateInvitationLinkPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLink(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreateInvitationLinkPayload_token(ctx context.Context, field graphql.CollectedField, obj *CreateInvitationLinkPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkPayload_token(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Token, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkPayload_token(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateInvitationLinkPayload", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateInvitationLinkPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CreateInvitationLinkPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNCreateInvitationLinkUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateInvitationLinkPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateInvitationLinkUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreateInvitationLinkUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateInvitationLinkUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateInvitationLinkUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateInvitationLinkUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateInvitationLinkUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateInvitationLinkUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNCreateInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateInvitationLinkUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateInvitationLinkUserError", field, false, false, "CreateInvitationLinkErrorCode")
+}
+
 func (ec *executionContext) _CreateOrderPayload_order(ctx context.Context, field graphql.CollectedField, obj *CreateOrderPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14519,6 +15532,38 @@ func (ec *executionContext) fieldContext_Invitation_invitedBy(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Invitation_link(ctx context.Context, field graphql.CollectedField, obj *accountsql.Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_link(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Invitation().Link(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+			return ec.marshalOInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_link(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Invitation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLink(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Invitation_createdAt(ctx context.Context, field graphql.CollectedField, obj *accountsql.Invitation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14757,6 +15802,396 @@ func (ec *executionContext) fieldContext_InvitationEdge_node(_ context.Context, 
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Invitation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InvitationLink_id(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v id.InvitationLink) graphql.Marshaler {
+			return ec.marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐInvitationLink(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "ID")
+}
+
+func (ec *executionContext) _InvitationLink_role(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_role(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.InvitationLink().Role(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
+			return ec.marshalNRole2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐRole(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, true, true, "Role")
+}
+
+func (ec *executionContext) _InvitationLink_allowedDomains(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_allowedDomains(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllowedDomains, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_allowedDomains(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "String")
+}
+
+func (ec *executionContext) _InvitationLink_maxUses(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_maxUses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxUses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_maxUses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "Int")
+}
+
+func (ec *executionContext) _InvitationLink_uses(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_uses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Uses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_uses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "Int")
+}
+
+func (ec *executionContext) _InvitationLink_status(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.InvitationLink().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v auth.InvitationLinkStatus) graphql.Marshaler {
+			return ec.marshalNInvitationLinkStatus2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐInvitationLinkStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, true, true, "InvitationLinkStatus")
+}
+
+func (ec *executionContext) _InvitationLink_createdBy(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_createdBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.InvitationLink().CreatedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_createdBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InvitationLink",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InvitationLink_createdAt(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _InvitationLink_expiresAt(ctx context.Context, field graphql.CollectedField, obj *accountsql.InvitationLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLink_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLink_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLink", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _InvitationLinkConnection_edges(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*InvitationLinkEdge) graphql.Marshaler {
+			return ec.marshalNInvitationLinkEdge2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InvitationLinkConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLinkEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InvitationLinkConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*accountsql.InvitationLink) graphql.Marshaler {
+			return ec.marshalNInvitationLink2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLinkᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InvitationLinkConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLink(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InvitationLinkConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *relay.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋrelayᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InvitationLinkConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InvitationLinkConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.InvitationLinkConnection().TotalCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLinkConnection", field, true, true, "Int")
+}
+
+func (ec *executionContext) _InvitationLinkEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InvitationLinkEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _InvitationLinkEdge_node(ctx context.Context, field graphql.CollectedField, obj *InvitationLinkEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InvitationLinkEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+			return ec.marshalNInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InvitationLinkEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InvitationLinkEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLink(ctx, field)
 		},
 	}
 	return fc, nil
@@ -16340,6 +17775,68 @@ func (ec *executionContext) fieldContext_Mutation_removeMember(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_transferOwnership(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_transferOwnership(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().TransferOwnership(ctx, fc.Args["input"].(TransferOwnershipInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "TENANT_WRITE")
+				if err != nil {
+					var zeroVal *TransferOwnershipPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *TransferOwnershipPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *TransferOwnershipPayload) graphql.Marshaler {
+			return ec.marshalNTransferOwnershipPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐTransferOwnershipPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_transferOwnership(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TransferOwnershipPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_transferOwnership_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_inviteMember(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16577,6 +18074,187 @@ func (ec *executionContext) fieldContext_Mutation_acceptInvitation(ctx context.C
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_acceptInvitation_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createInvitationLink(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createInvitationLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateInvitationLink(ctx, fc.Args["input"].(CreateInvitationLinkInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "MEMBERS_WRITE")
+				if err != nil {
+					var zeroVal *CreateInvitationLinkPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *CreateInvitationLinkPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateInvitationLinkPayload) graphql.Marshaler {
+			return ec.marshalNCreateInvitationLinkPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐCreateInvitationLinkPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createInvitationLink(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateInvitationLinkPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createInvitationLink_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_revokeInvitationLink(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_revokeInvitationLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RevokeInvitationLink(ctx, fc.Args["input"].(RevokeInvitationLinkInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "MEMBERS_WRITE")
+				if err != nil {
+					var zeroVal *RevokeInvitationLinkPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *RevokeInvitationLinkPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *RevokeInvitationLinkPayload) graphql.Marshaler {
+			return ec.marshalNRevokeInvitationLinkPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationLinkPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_revokeInvitationLink(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RevokeInvitationLinkPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_revokeInvitationLink_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_requestToJoin(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_requestToJoin(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RequestToJoin(ctx, fc.Args["input"].(RequestToJoinInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *RequestToJoinPayload
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *RequestToJoinPayload) graphql.Marshaler {
+			return ec.marshalNRequestToJoinPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestToJoinPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_requestToJoin(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestToJoinPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_requestToJoin_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -19528,6 +21206,68 @@ func (ec *executionContext) fieldContext_Query_invitations(ctx context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_invitationLinks(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_invitationLinks(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().InvitationLinks(ctx, fc.Args["first"].(*int32), fc.Args["after"].(*string), fc.Args["last"].(*int32), fc.Args["before"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalNPermission2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐPermission(ctx, "MEMBERS_WRITE")
+				if err != nil {
+					var zeroVal *InvitationLinkConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *InvitationLinkConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *InvitationLinkConnection) graphql.Marshaler {
+			return ec.marshalNInvitationLinkConnection2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_invitationLinks(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLinkConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_invitationLinks_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_apiKeys(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -21199,6 +22939,107 @@ func (ec *executionContext) fieldContext_RequestPasswordResetUserError_code(_ co
 	return graphql.NewScalarFieldContext("RequestPasswordResetUserError", field, false, false, "RequestPasswordResetErrorCode")
 }
 
+func (ec *executionContext) _RequestToJoinPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RequestToJoinPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestToJoinPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNRequestToJoinUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestToJoinPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RequestToJoinPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestToJoinUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RequestToJoinUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestToJoinUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RequestToJoinUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestToJoinUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestToJoinUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestToJoinUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestToJoinUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestToJoinUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequestToJoinUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequestToJoinUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNRequestToJoinErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequestToJoinUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequestToJoinUserError", field, false, false, "RequestToJoinErrorCode")
+}
+
 func (ec *executionContext) _ResendInvitationPayload_invitation(ctx context.Context, field graphql.CollectedField, obj *ResendInvitationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -21564,6 +23405,139 @@ func (ec *executionContext) _RevokeApiKeyUserError_code(ctx context.Context, fie
 }
 func (ec *executionContext) fieldContext_RevokeApiKeyUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RevokeApiKeyUserError", field, false, false, "RevokeApiKeyErrorCode")
+}
+
+func (ec *executionContext) _RevokeInvitationLinkPayload_invitationLink(ctx context.Context, field graphql.CollectedField, obj *RevokeInvitationLinkPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokeInvitationLinkPayload_invitationLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.InvitationLink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+			return ec.marshalOInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RevokeInvitationLinkPayload_invitationLink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RevokeInvitationLinkPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InvitationLink(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RevokeInvitationLinkPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RevokeInvitationLinkPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokeInvitationLinkPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNRevokeInvitationLinkUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RevokeInvitationLinkPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RevokeInvitationLinkPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RevokeInvitationLinkUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RevokeInvitationLinkUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokeInvitationLinkUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RevokeInvitationLinkUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RevokeInvitationLinkUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RevokeInvitationLinkUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokeInvitationLinkUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RevokeInvitationLinkUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RevokeInvitationLinkUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _RevokeInvitationLinkUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokeInvitationLinkUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNRevokeInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RevokeInvitationLinkUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RevokeInvitationLinkUserError", field, false, false, "RevokeInvitationLinkErrorCode")
 }
 
 func (ec *executionContext) _RevokeInvitationPayload_invitation(ctx context.Context, field graphql.CollectedField, obj *RevokeInvitationPayload) (ret graphql.Marshaler) {
@@ -22995,6 +24969,139 @@ func (ec *executionContext) fieldContext_TenantStats_revenue(_ context.Context, 
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _TransferOwnershipPayload_member(ctx context.Context, field graphql.CollectedField, obj *TransferOwnershipPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipPayload_member(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Member, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *accountsql.Membership) graphql.Marshaler {
+			return ec.marshalOMember2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐMembership(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipPayload_member(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TransferOwnershipPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Member(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TransferOwnershipPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *TransferOwnershipPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+			return ec.marshalNTransferOwnershipUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TransferOwnershipPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TransferOwnershipUserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TransferOwnershipUserError_field(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipUserError_field(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipUserError_field(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TransferOwnershipUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _TransferOwnershipUserError_message(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipUserError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipUserError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TransferOwnershipUserError", field, false, false, "String")
+}
+
+func (ec *executionContext) _TransferOwnershipUserError_code(ctx context.Context, field graphql.CollectedField, obj *fault.Error) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipUserError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v fault.Code) graphql.Marshaler {
+			return ec.marshalNTransferOwnershipErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipUserError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TransferOwnershipUserError", field, false, false, "TransferOwnershipErrorCode")
 }
 
 func (ec *executionContext) _UpdateCategoryPayload_category(ctx context.Context, field graphql.CollectedField, obj *UpdateCategoryPayload) (ret graphql.Marshaler) {
@@ -24755,7 +26862,7 @@ func (ec *executionContext) unmarshalInputAcceptInvitationInput(ctx context.Cont
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"token", "password", "displayName"}
+	fieldsInOrder := [...]string{"token", "password", "displayName", "keepRefreshTokenInCookie"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -24783,6 +26890,13 @@ func (ec *executionContext) unmarshalInputAcceptInvitationInput(ctx context.Cont
 				return it, err
 			}
 			it.DisplayName = graphql.OmittableOf(data)
+		case "keepRefreshTokenInCookie":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepRefreshTokenInCookie"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepRefreshTokenInCookie = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -25273,6 +27387,76 @@ func (ec *executionContext) unmarshalInputCreateCustomerInput(ctx context.Contex
 func UnmarshalCreateCustomerInput(ctx context.Context, raw any) (CreateCustomerInput, error) {
 	var out CreateCustomerInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "CreateCustomerInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputCreateInvitationLinkInput(ctx context.Context, obj any) (CreateInvitationLinkInput, error) {
+	var it CreateInvitationLinkInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["expiresInDays"]; !present {
+		asMap["expiresInDays"] = 7
+	}
+	if _, present := asMap["maxUses"]; !present {
+		asMap["maxUses"] = 50
+	}
+
+	fieldsInOrder := [...]string{"role", "allowedDomains", "expiresInDays", "maxUses"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "role":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
+			data, err := ec.unmarshalNRole2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐRole(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Role = data
+		case "allowedDomains":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("allowedDomains"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AllowedDomains = data
+		case "expiresInDays":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresInDays"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpiresInDays = data
+		case "maxUses":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxUses"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxUses = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalCreateInvitationLinkInput unmarshals raw into the CreateInvitationLinkInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalCreateInvitationLinkInput(ctx context.Context, raw any) (CreateInvitationLinkInput, error) {
+	var out CreateInvitationLinkInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "CreateInvitationLinkInput", raw, &out)
 	return out, err
 }
 
@@ -26478,6 +28662,55 @@ func UnmarshalRequestPasswordResetInput(ctx context.Context, raw any) (RequestPa
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputRequestToJoinInput(ctx context.Context, obj any) (RequestToJoinInput, error) {
+	var it RequestToJoinInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token", "email"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRequestToJoinInput unmarshals raw into the RequestToJoinInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRequestToJoinInput(ctx context.Context, raw any) (RequestToJoinInput, error) {
+	var out RequestToJoinInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RequestToJoinInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputResendInvitationInput(ctx context.Context, obj any) (ResendInvitationInput, error) {
 	var it ResendInvitationInput
 	if obj == nil {
@@ -26650,6 +28883,48 @@ func (ec *executionContext) unmarshalInputRevokeInvitationInput(ctx context.Cont
 func UnmarshalRevokeInvitationInput(ctx context.Context, raw any) (RevokeInvitationInput, error) {
 	var out RevokeInvitationInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "RevokeInvitationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputRevokeInvitationLinkInput(ctx context.Context, obj any) (RevokeInvitationLinkInput, error) {
+	var it RevokeInvitationLinkInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐInvitationLink(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRevokeInvitationLinkInput unmarshals raw into the RevokeInvitationLinkInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRevokeInvitationLinkInput(ctx context.Context, raw any) (RevokeInvitationLinkInput, error) {
+	var out RevokeInvitationLinkInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RevokeInvitationLinkInput", raw, &out)
 	return out, err
 }
 
@@ -26910,7 +29185,7 @@ func (ec *executionContext) unmarshalInputSwitchTenantInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"tenant", "ticket"}
+	fieldsInOrder := [...]string{"tenant", "ticket", "keepRefreshTokenInCookie"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -26931,6 +29206,13 @@ func (ec *executionContext) unmarshalInputSwitchTenantInput(ctx context.Context,
 				return it, err
 			}
 			it.Ticket = graphql.OmittableOf(data)
+		case "keepRefreshTokenInCookie":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepRefreshTokenInCookie"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepRefreshTokenInCookie = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -26987,6 +29269,55 @@ func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj an
 func UnmarshalTextFilter(ctx context.Context, raw any) (TextFilter, error) {
 	var out TextFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TextFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTransferOwnershipInput(ctx context.Context, obj any) (TransferOwnershipInput, error) {
+	var it TransferOwnershipInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"memberId", "password"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "memberId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("memberId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐMember(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MemberID = data
+		case "password":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Password = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTransferOwnershipInput unmarshals raw into the TransferOwnershipInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTransferOwnershipInput(ctx context.Context, raw any) (TransferOwnershipInput, error) {
+	var out TransferOwnershipInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TransferOwnershipInput", raw, &out)
 	return out, err
 }
 
@@ -28767,6 +31098,92 @@ func (ec *executionContext) _CreateCustomerUserError(ctx context.Context, sel as
 	return out
 }
 
+var createInvitationLinkPayloadImplementors = []string{"CreateInvitationLinkPayload"}
+
+func (ec *executionContext) _CreateInvitationLinkPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateInvitationLinkPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createInvitationLinkPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateInvitationLinkPayload")
+		case "invitationLink":
+			out.Values[i] = ec._CreateInvitationLinkPayload_invitationLink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "token":
+			out.Values[i] = ec._CreateInvitationLinkPayload_token(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CreateInvitationLinkPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var createInvitationLinkUserErrorImplementors = []string{"CreateInvitationLinkUserError"}
+
+func (ec *executionContext) _CreateInvitationLinkUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createInvitationLinkUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateInvitationLinkUserError")
+		case "field":
+			out.Values[i] = ec._CreateInvitationLinkUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._CreateInvitationLinkUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._CreateInvitationLinkUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var createOrderPayloadImplementors = []string{"CreateOrderPayload"}
 
 func (ec *executionContext) _CreateOrderPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateOrderPayload) graphql.Marshaler {
@@ -29510,6 +31927,12 @@ func (ec *executionContext) _Invitation(ctx context.Context, sel ast.SelectionSe
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Invitation_invitedBy(ctx, field, obj)
 				})
+		case "link":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Invitation_link(ctx, field, obj)
+				})
 		case "createdAt":
 			out.Values[i] = ec._Invitation_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -29609,6 +32032,169 @@ func (ec *executionContext) _InvitationEdge(ctx context.Context, sel ast.Selecti
 			}
 		case "node":
 			out.Values[i] = ec._InvitationEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var invitationLinkImplementors = []string{"InvitationLink"}
+
+func (ec *executionContext) _InvitationLink(ctx context.Context, sel ast.SelectionSet, obj *accountsql.InvitationLink) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, invitationLinkImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("InvitationLink")
+		case "id":
+			out.Values[i] = ec._InvitationLink_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "role":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._InvitationLink_role(ctx, field, obj)
+				})
+		case "allowedDomains":
+			out.Values[i] = ec._InvitationLink_allowedDomains(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "maxUses":
+			out.Values[i] = ec._InvitationLink_maxUses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "uses":
+			out.Values[i] = ec._InvitationLink_uses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._InvitationLink_status(ctx, field, obj)
+				})
+		case "createdBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._InvitationLink_createdBy(ctx, field, obj)
+				})
+		case "createdAt":
+			out.Values[i] = ec._InvitationLink_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "expiresAt":
+			out.Values[i] = ec._InvitationLink_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var invitationLinkConnectionImplementors = []string{"InvitationLinkConnection"}
+
+func (ec *executionContext) _InvitationLinkConnection(ctx context.Context, sel ast.SelectionSet, obj *InvitationLinkConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, invitationLinkConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("InvitationLinkConnection")
+		case "edges":
+			out.Values[i] = ec._InvitationLinkConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodes":
+			out.Values[i] = ec._InvitationLinkConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pageInfo":
+			out.Values[i] = ec._InvitationLinkConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "totalCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._InvitationLinkConnection_totalCount(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var invitationLinkEdgeImplementors = []string{"InvitationLinkEdge"}
+
+func (ec *executionContext) _InvitationLinkEdge(ctx context.Context, sel ast.SelectionSet, obj *InvitationLinkEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, invitationLinkEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("InvitationLinkEdge")
+		case "cursor":
+			out.Values[i] = ec._InvitationLinkEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._InvitationLinkEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -30074,6 +32660,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "transferOwnership":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_transferOwnership(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "inviteMember":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_inviteMember(ctx, field)
@@ -30098,6 +32691,27 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "acceptInvitation":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_acceptInvitation(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createInvitationLink":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createInvitationLink(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "revokeInvitationLink":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_revokeInvitationLink(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requestToJoin":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_requestToJoin(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -30985,6 +33599,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_invitations(ctx, field)
 				})
+		case "invitationLinks":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_invitationLinks(ctx, field)
+				})
 		case "apiKeys":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -31649,6 +34269,82 @@ func (ec *executionContext) _RequestPasswordResetUserError(ctx context.Context, 
 	return out
 }
 
+var requestToJoinPayloadImplementors = []string{"RequestToJoinPayload"}
+
+func (ec *executionContext) _RequestToJoinPayload(ctx context.Context, sel ast.SelectionSet, obj *RequestToJoinPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestToJoinPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestToJoinPayload")
+		case "userErrors":
+			out.Values[i] = ec._RequestToJoinPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var requestToJoinUserErrorImplementors = []string{"RequestToJoinUserError"}
+
+func (ec *executionContext) _RequestToJoinUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requestToJoinUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequestToJoinUserError")
+		case "field":
+			out.Values[i] = ec._RequestToJoinUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._RequestToJoinUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._RequestToJoinUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var resendInvitationPayloadImplementors = []string{"ResendInvitationPayload"}
 
 func (ec *executionContext) _ResendInvitationPayload(ctx context.Context, sel ast.SelectionSet, obj *ResendInvitationPayload) graphql.Marshaler {
@@ -31867,6 +34563,87 @@ func (ec *executionContext) _RevokeApiKeyUserError(ctx context.Context, sel ast.
 			}
 		case "code":
 			out.Values[i] = ec._RevokeApiKeyUserError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var revokeInvitationLinkPayloadImplementors = []string{"RevokeInvitationLinkPayload"}
+
+func (ec *executionContext) _RevokeInvitationLinkPayload(ctx context.Context, sel ast.SelectionSet, obj *RevokeInvitationLinkPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, revokeInvitationLinkPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RevokeInvitationLinkPayload")
+		case "invitationLink":
+			out.Values[i] = ec._RevokeInvitationLinkPayload_invitationLink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._RevokeInvitationLinkPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var revokeInvitationLinkUserErrorImplementors = []string{"RevokeInvitationLinkUserError"}
+
+func (ec *executionContext) _RevokeInvitationLinkUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, revokeInvitationLinkUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RevokeInvitationLinkUserError")
+		case "field":
+			out.Values[i] = ec._RevokeInvitationLinkUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._RevokeInvitationLinkUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._RevokeInvitationLinkUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -32616,6 +35393,87 @@ func (ec *executionContext) _TenantStats(ctx context.Context, sel ast.SelectionS
 			}
 		case "revenue":
 			out.Values[i] = ec._TenantStats_revenue(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var transferOwnershipPayloadImplementors = []string{"TransferOwnershipPayload"}
+
+func (ec *executionContext) _TransferOwnershipPayload(ctx context.Context, sel ast.SelectionSet, obj *TransferOwnershipPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, transferOwnershipPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TransferOwnershipPayload")
+		case "member":
+			out.Values[i] = ec._TransferOwnershipPayload_member(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._TransferOwnershipPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var transferOwnershipUserErrorImplementors = []string{"TransferOwnershipUserError"}
+
+func (ec *executionContext) _TransferOwnershipUserError(ctx context.Context, sel ast.SelectionSet, obj *fault.Error) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, transferOwnershipUserErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TransferOwnershipUserError")
+		case "field":
+			out.Values[i] = ec._TransferOwnershipUserError_field(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._TransferOwnershipUserError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._TransferOwnershipUserError_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -34088,6 +36946,58 @@ func (ec *executionContext) marshalNCreateCustomerUserError2ᚖgithubᚗcomᚋco
 	return ec._CreateCustomerUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNCreateInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCreateInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "CreateInvitationLinkErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNCreateInvitationLinkInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐCreateInvitationLinkInput(ctx context.Context, v any) (CreateInvitationLinkInput, error) {
+	res, err := ec.unmarshalInputCreateInvitationLinkInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCreateInvitationLinkPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐCreateInvitationLinkPayload(ctx context.Context, sel ast.SelectionSet, v *CreateInvitationLinkPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "CreateInvitationLinkPayload!")
+		return graphql.Null
+	}
+	return ec._CreateInvitationLinkPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNCreateInvitationLinkUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCreateInvitationLinkUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCreateInvitationLinkUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "CreateInvitationLinkUserError!")
+		return graphql.Null
+	}
+	return ec._CreateInvitationLinkUserError(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNCreateOrderErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := fault.Code(tmp)
@@ -34568,6 +37478,16 @@ func (ec *executionContext) marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋ
 	return v
 }
 
+func (ec *executionContext) unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐInvitationLink(ctx context.Context, v any) (id.InvitationLink, error) {
+	var res id.InvitationLink
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐInvitationLink(ctx context.Context, sel ast.SelectionSet, v id.InvitationLink) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNID2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋidᚐMember(ctx context.Context, v any) (id.Member, error) {
 	var res id.Member
 	err := res.UnmarshalGQL(v)
@@ -34749,6 +37669,72 @@ func (ec *executionContext) marshalNInvitationEdge2ᚖgithubᚗcomᚋcommonhold�
 		return graphql.Null
 	}
 	return ec._InvitationEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNInvitationLink2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLinkᚄ(ctx context.Context, sel ast.SelectionSet, v []*accountsql.InvitationLink) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx context.Context, sel ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "InvitationLink!")
+		return graphql.Null
+	}
+	return ec._InvitationLink(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNInvitationLinkConnection2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkConnection(ctx context.Context, sel ast.SelectionSet, v *InvitationLinkConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "InvitationLinkConnection!")
+		return graphql.Null
+	}
+	return ec._InvitationLinkConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNInvitationLinkEdge2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*InvitationLinkEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNInvitationLinkEdge2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNInvitationLinkEdge2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐInvitationLinkEdge(ctx context.Context, sel ast.SelectionSet, v *InvitationLinkEdge) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "InvitationLinkEdge!")
+		return graphql.Null
+	}
+	return ec._InvitationLinkEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNInvitationLinkStatus2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐInvitationLinkStatus(ctx context.Context, v any) (auth.InvitationLinkStatus, error) {
+	var res auth.InvitationLinkStatus
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInvitationLinkStatus2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐInvitationLinkStatus(ctx context.Context, sel ast.SelectionSet, v auth.InvitationLinkStatus) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNInvitationStatus2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋauthᚐInvitationStatus(ctx context.Context, v any) (auth.InvitationStatus, error) {
@@ -35721,6 +38707,58 @@ func (ec *executionContext) marshalNRequestPasswordResetUserError2ᚖgithubᚗco
 	return ec._RequestPasswordResetUserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNRequestToJoinErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestToJoinErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RequestToJoinErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNRequestToJoinInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestToJoinInput(ctx context.Context, v any) (RequestToJoinInput, error) {
+	res, err := ec.unmarshalInputRequestToJoinInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRequestToJoinPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRequestToJoinPayload(ctx context.Context, sel ast.SelectionSet, v *RequestToJoinPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestToJoinPayload!")
+		return graphql.Null
+	}
+	return ec._RequestToJoinPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRequestToJoinUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRequestToJoinUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRequestToJoinUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RequestToJoinUserError!")
+		return graphql.Null
+	}
+	return ec._RequestToJoinUserError(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNResendInvitationErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := fault.Code(tmp)
@@ -35895,6 +38933,58 @@ func (ec *executionContext) marshalNRevokeInvitationErrorCode2githubᚗcomᚋcom
 func (ec *executionContext) unmarshalNRevokeInvitationInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationInput(ctx context.Context, v any) (RevokeInvitationInput, error) {
 	res, err := ec.unmarshalInputRevokeInvitationInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNRevokeInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRevokeInvitationLinkErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RevokeInvitationLinkErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNRevokeInvitationLinkInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationLinkInput(ctx context.Context, v any) (RevokeInvitationLinkInput, error) {
+	res, err := ec.unmarshalInputRevokeInvitationLinkInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRevokeInvitationLinkPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationLinkPayload(ctx context.Context, sel ast.SelectionSet, v *RevokeInvitationLinkPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RevokeInvitationLinkPayload!")
+		return graphql.Null
+	}
+	return ec._RevokeInvitationLinkPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRevokeInvitationLinkUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRevokeInvitationLinkUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRevokeInvitationLinkUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RevokeInvitationLinkUserError!")
+		return graphql.Null
+	}
+	return ec._RevokeInvitationLinkUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNRevokeInvitationPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐRevokeInvitationPayload(ctx context.Context, sel ast.SelectionSet, v *RevokeInvitationPayload) graphql.Marshaler {
@@ -36151,6 +39241,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 	return res
 }
 
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNSuspendMemberErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := fault.Code(tmp)
@@ -36284,6 +39403,58 @@ func (ec *executionContext) marshalNTenantStatus2githubᚗcomᚋcommonholdᚋcom
 		graphql.AddInvalidNullFromMarshaler(ctx, "TenantStatus!")
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNTransferOwnershipErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := fault.Code(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTransferOwnershipErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, sel ast.SelectionSet, v fault.Code) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "TransferOwnershipErrorCode!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNTransferOwnershipInput2githubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐTransferOwnershipInput(ctx context.Context, v any) (TransferOwnershipInput, error) {
+	res, err := ec.unmarshalInputTransferOwnershipInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTransferOwnershipPayload2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋgraphᚋgeneratedᚐTransferOwnershipPayload(ctx context.Context, sel ast.SelectionSet, v *TransferOwnershipPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TransferOwnershipPayload!")
+		return graphql.Null
+	}
+	return ec._TransferOwnershipPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNTransferOwnershipUserError2ᚕᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*fault.Error) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTransferOwnershipUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNTransferOwnershipUserError2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐError(ctx context.Context, sel ast.SelectionSet, v *fault.Error) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TransferOwnershipUserError!")
+		return graphql.Null
+	}
+	return ec._TransferOwnershipUserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNUpdateCategoryErrorCode2githubᚗcomᚋcommonholdᚋcommonholdᚋinternalᚋfaultᚐCode(ctx context.Context, v any) (fault.Code, error) {
@@ -36812,6 +39983,13 @@ func (ec *executionContext) marshalOInvitation2ᚖgithubᚗcomᚋcommonholdᚋco
 		return graphql.Null
 	}
 	return ec._Invitation(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOInvitationLink2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐInvitationLink(ctx context.Context, sel ast.SelectionSet, v *accountsql.InvitationLink) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._InvitationLink(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOMember2ᚖgithubᚗcomᚋcommonholdᚋcommonholdᚋsqlcᚋaccountsqlᚐMembership(ctx context.Context, sel ast.SelectionSet, v *accountsql.Membership) graphql.Marshaler {

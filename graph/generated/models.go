@@ -32,6 +32,8 @@ type AcceptInvitationInput struct {
 	Password graphql.Omittable[*string] `json:"password,omitempty"`
 	// The name that others see of an account to be made, 1 to 100 characters. Of an account that is there it stays.
 	DisplayName graphql.Omittable[*string] `json:"displayName,omitempty"`
+	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
+	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
 }
 
 // A session in the tenant, or the reasons why there is none.
@@ -288,6 +290,28 @@ type CreateCustomerPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// A link to be made.
+type CreateInvitationLinkInput struct {
+	// What people may do who join by it: nothing that the caller may not, and not what an owner may.
+	Role auth.Role `json:"role"`
+	// At which domains their addresses must be, 1 to 20. Each is meant whole: at `mail.company.example` is not at `company.example`.
+	AllowedDomains []string `json:"allowedDomains"`
+	// How many days it lasts, 1 to 30.
+	ExpiresInDays int32 `json:"expiresInDays"`
+	// How many may join by it, 1 to 1,000.
+	MaxUses int32 `json:"maxUses"`
+}
+
+// The link that was made, or the reasons why none was.
+type CreateInvitationLinkPayload struct {
+	// The link.
+	InvitationLink *accountsql.InvitationLink `json:"invitationLink,omitempty"`
+	// What stands behind the `#` of `/links/join` below the public URL, for `requestToJoin`. It is shown here and never again.
+	Token *string `json:"token,omitempty"`
+	// Why none was made.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // An order to be written down.
 type CreateOrderInput struct {
 	// Who orders.
@@ -450,6 +474,26 @@ type InvitationEdge struct {
 	Cursor string `json:"cursor"`
 	// The invitation.
 	Node *accountsql.Invitation `json:"node"`
+}
+
+// A page of invitation links.
+type InvitationLinkConnection struct {
+	// The links of the page with their cursors.
+	Edges []*InvitationLinkEdge `json:"edges"`
+	// The links of the page.
+	Nodes []*accountsql.InvitationLink `json:"nodes"`
+	// What lies beyond the page.
+	PageInfo *relay.PageInfo `json:"pageInfo"`
+	// How many links there are in all, whatever became of them. Counted only when asked for.
+	TotalCount int32 `json:"totalCount"`
+}
+
+// An invitation link in a page.
+type InvitationLinkEdge struct {
+	// The position, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The link.
+	Node *accountsql.InvitationLink `json:"node"`
 }
 
 // Somebody to be asked to join the tenant.
@@ -750,6 +794,20 @@ type RequestPasswordResetPayload struct {
 	UserErrors []*fault.Error `json:"userErrors"`
 }
 
+// Somebody who would join by a link.
+type RequestToJoinInput struct {
+	// What stands behind the `#` of the link.
+	Token string `json:"token"`
+	// The e-mail address, at one of the domains of the link.
+	Email string `json:"email"`
+}
+
+// That an invitation was asked for: whether one was sent it does not tell.
+type RequestToJoinPayload struct {
+	// Why none can be sent.
+	UserErrors []*fault.Error `json:"userErrors"`
+}
+
 // An invitation to be sent again.
 type ResendInvitationInput struct {
 	// Which invitation, `inv_…`.
@@ -796,6 +854,20 @@ type RevokeAPIKeyPayload struct {
 type RevokeInvitationInput struct {
 	// Which invitation, `inv_…`.
 	ID id.Invitation `json:"id"`
+}
+
+// A link to be taken back.
+type RevokeInvitationLinkInput struct {
+	// Which link, `link_…`.
+	ID id.InvitationLink `json:"id"`
+}
+
+// The link that was taken back, or the reasons why not.
+type RevokeInvitationLinkPayload struct {
+	// The link as it is now.
+	InvitationLink *accountsql.InvitationLink `json:"invitationLink,omitempty"`
+	// Why it was not taken back.
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // The invitation that was taken back, or the reasons why not.
@@ -896,6 +968,8 @@ type SwitchTenantInput struct {
 	Tenant string `json:"tenant"`
 	// The ticket that `signIn` gave. Without it: a tenant of the caller, who is signed in.
 	Ticket graphql.Omittable[*string] `json:"ticket,omitempty"`
+	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.
+	KeepRefreshTokenInCookie graphql.Omittable[*bool] `json:"keepRefreshTokenInCookie,omitempty"`
 }
 
 // A session in the other tenant, or the reason why there is none.
@@ -924,6 +998,22 @@ type TenantStats struct {
 type TextFilter struct {
 	// Holds this somewhere, 1 to 200 characters.
 	Contains graphql.Omittable[*string] `json:"contains,omitempty"`
+}
+
+// Who is to be an owner.
+type TransferOwnershipInput struct {
+	// Which member, `mem_…`: an active one, and not the caller.
+	MemberID id.Member `json:"memberId"`
+	// The password. It may be left out where it was given in this session in the last ten minutes, by `signIn` or `reauthenticate`.
+	Password graphql.Omittable[*string] `json:"password,omitempty"`
+}
+
+// The new owner, or the reasons why there is none.
+type TransferOwnershipPayload struct {
+	// The member who is an owner now.
+	Member *accountsql.Membership `json:"member,omitempty"`
+	// Why everybody stays what they are.
+	UserErrors []*fault.Error `json:"userErrors"`
 }
 
 // A change of a category.

@@ -43,9 +43,10 @@ type NewKey struct {
 // The key itself is returned and nowhere kept.
 //
 // Errors: fault.Invalid at name, scopes or expiresAt; fault.ScopeNotAllowed at scopes;
-// fault.LimitReached. As a request: fault.Unauthenticated, fault.Forbidden.
+// fault.LimitReached. As a request: fault.Unauthenticated, fault.Forbidden,
+// fault.Reauthenticate.
 func (s *Service) CreateAPIKey(ctx context.Context, k NewKey) (*accountsql.ApiKey, string, error) {
-	caller, err := Require(ctx, PermissionAPIKeysWrite)
+	caller, err := s.requireRecently(ctx, PermissionAPIKeysWrite)
 	if err != nil {
 		return nil, "", err
 	}
@@ -82,9 +83,10 @@ func (s *Service) CreateAPIKey(ctx context.Context, k NewKey) (*accountsql.ApiKe
 //
 // Errors: fault.NotFound and fault.WrongStatus at id; fault.Invalid at overlapSeconds;
 // fault.ScopeNotAllowed where the caller may not do all that the key may;
-// fault.LimitReached. As a request: fault.Unauthenticated, fault.Forbidden.
+// fault.LimitReached. As a request: fault.Unauthenticated, fault.Forbidden,
+// fault.Reauthenticate.
 func (s *Service) RotateAPIKey(ctx context.Context, key id.APIKey, overlap time.Duration) (*accountsql.ApiKey, string, error) {
-	caller, err := Require(ctx, PermissionAPIKeysWrite)
+	caller, err := s.requireRecently(ctx, PermissionAPIKeysWrite)
 	if err != nil {
 		return nil, "", err
 	}

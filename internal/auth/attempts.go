@@ -31,6 +31,9 @@ var (
 
 	resetsOfAddress = limit{"password reset of an address", 2, time.Minute, 15 * time.Minute, time.Hour}
 	resetsOfNetwork = limit{"password reset from a network", 20, time.Second, 30 * time.Second, 15 * time.Minute}
+	joinsOfAddress  = limit{"invitation of an address by a link", 2, time.Minute, 15 * time.Minute, time.Hour}
+	joinsOfNetwork  = limit{"invitation by a link from a network", 100, time.Second, 30 * time.Second, 15 * time.Minute}
+	joinsOfLink     = limit{"invitation by a link", 0, time.Second, 15 * time.Minute, time.Hour} // free is what the link says
 	emailChanges    = limit{"e-mail change of an account", 20, time.Minute, 15 * time.Minute, time.Hour}
 
 	registrationsOfAddress = limit{"registration of an address", 2, time.Minute, 15 * time.Minute, time.Hour}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/server"
 )
@@ -64,10 +65,10 @@ func (b browser) send(t testing.TB, document string, variables map[string]any) s
 		}
 	}
 	var answer struct {
-		Data struct{ SignIn, RefreshSession payload }
+		Data struct{ SignIn, RefreshSession, SwitchTenant, AcceptInvitation payload }
 	}
 	_ = json.Unmarshal(w.Body.Bytes(), &answer) // not every refusal is JSON of that form
-	for _, p := range []payload{answer.Data.SignIn, answer.Data.RefreshSession} {
+	for _, p := range []payload{answer.Data.SignIn, answer.Data.RefreshSession, answer.Data.SwitchTenant, answer.Data.AcceptInvitation} {
 		if p.Session != nil {
 			seen.access, seen.refresh = p.Session.AccessToken, p.Session.RefreshToken
 		}
@@ -166,6 +167,61 @@ func TestTheRefreshTokenInACookie(t *testing.T) {
 	const further = `mutation { registerTenant(input: {tenantName: "More", slug: "kept-in-a-cookie-too", keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
 	if made := b.with("", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+api.NewTenant(t).Token) }).send(t, further, nil); len(made.cookies) != 1 || !strings.Contains(made.body, `"refreshToken":null`) {
 		t.Errorf("a further tenant: %v %s", made.cookies, made.body)
+	}
+}
+
+// Whatever begins a session can leave its token in the cookie, in place of the one that is
+// there, whose session goes on; and where it begins none the cookie stays.
+func TestEverySessionKeepsItsTokenInACookie(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner, guest, b := api.NewTenant(t), api.NewTenant(t), page(t, api)
+	invite := func() string {
+		t.Helper()
+		var got struct {
+			InviteMember struct{ Invitation struct{ ID id.Invitation } }
+		}
+		owner.Must(t, `mutation($e: String!) { inviteMember(input: {email: $e, role: VIEWER}) { invitation { id } } }`, map[string]any{"e": guest.Email}, &got)
+		return api.Ring.Token("invitation", got.InviteMember.Invitation.ID.UUID())
+	}
+	const (
+		joining   = `mutation($token: String!, $password: String, $keep: Boolean) { acceptInvitation(input: {token: $token, password: $password, keepRefreshTokenInCookie: $keep}) { session { accessToken refreshToken } userErrors { code } } }`
+		switching = `mutation($tenant: String!, $keep: Boolean) { switchTenant(input: {tenant: $tenant, keepRefreshTokenInCookie: $keep}) { session { accessToken refreshToken } userErrors { code } } }`
+	)
+	begun := b.send(t, intoTheCookie, keeping(guest))
+	at, token := begun.kept(t), invite()
+	signedIn := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+begun.access) }
+	elsewhere := func(r *http.Request) {
+		r.Header.Set("Origin", "https://other.example.com")
+		r.Header.Set("Sec-Fetch-Site", "same-site")
+		signedIn(r)
+	}
+	// Refused, or without a session: nobody joins, and no cookie is left.
+	for name, got := range map[string]seenByPage{
+		"joining from elsewhere":   b.with("", elsewhere).send(t, joining, map[string]any{"token": token, "keep": true}),
+		"joining in vain":          b.with(at, nil).send(t, joining, map[string]any{"token": token, "password": "a wrong password", "keep": true}),
+		"switching from elsewhere": b.with("", elsewhere).send(t, switching, map[string]any{"tenant": guest.Tenant.Slug, "keep": true}),
+		"switching to no tenant":   b.with(at, signedIn).send(t, switching, map[string]any{"tenant": "no-such-tenant", "keep": true}),
+	} {
+		if got.access != "" || len(got.cookies) != 0 {
+			t.Errorf("%s: %s %v", name, got.body, got.cookies)
+		}
+	}
+	cookies := []string{at, b.with(at, signedIn).send(t, joining, map[string]any{"token": token, "keep": true}).kept(t)}
+	cookies = append(cookies, b.with(at, signedIn).send(t, switching, map[string]any{"tenant": owner.Tenant.Slug, "keep": true}).kept(t))
+	want := []string{guest.Tenant.Slug, owner.Tenant.Slug, owner.Tenant.Slug}
+	for i, cookie := range cookies {
+		held := b.with(cookie, nil).send(t, fromTheCookie, nil)
+		held.kept(t)
+		if got := b.with("", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+held.access) }).send(t, `{ viewer { user { email } tenant { slug } } }`, nil).body; !strings.Contains(got, guest.Email) || !strings.Contains(got, want[i]) {
+			t.Errorf("cookie %d is of %s", i, got)
+		}
+	}
+	// Who does not ask for it has the token in the answer.
+	for _, keep := range []any{nil, false} {
+		if got := b.with(at, signedIn).send(t, switching, map[string]any{"tenant": owner.Tenant.Slug, "keep": keep}); got.refresh == nil || len(got.cookies) != 0 {
+			t.Errorf("%v: %s %v", keep, got.body, got.cookies)
+		}
 	}
 }
 

@@ -76,8 +76,12 @@ func (s *InvitationStatus) UnmarshalGQL(value any) error {
 //
 // Errors: fault.Invalid and fault.Taken at email, the latter for a member and for an
 // address whose invitation is open; fault.LimitReached for too many open ones;
-// fault.Forbidden for a role that holds what the caller does not.
+// fault.Forbidden for a role that holds what the caller does not; fault.Reauthenticate
+// for an owner.
 func (s *Service) Invite(ctx context.Context, caller *Principal, email string, role Role) (*accountsql.Invitation, error) {
+	if err := s.recentFor(ctx, role); err != nil {
+		return nil, err
+	}
 	email, err := cleanEmail(email)
 	if err != nil {
 		return nil, err
@@ -114,7 +118,8 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 }
 
 // ResendInvitation sends the mail of an invitation again, and lets it last for another
-// seven days from now, by the word of the caller: once for each idempotency key.
+// seven days from now, by the word of the caller, also where it came of a link: once for
+// each idempotency key.
 //
 // Errors: fault.NotFound at id; fault.WrongStatus at id for one that was accepted or
 // revoked; fault.LimitReached less than a minute after the last mail; fault.Forbidden as
@@ -194,14 +199,18 @@ func lockOpen(ctx context.Context, q *controlsql.Queries, caller *Principal, of 
 
 // sendInvitation leaves the mail. Its token is made when it is sent, and stored nowhere.
 func sendInvitation(ctx context.Context, q *controlsql.Queries, caller *Principal, i *controlsql.Invitation, hasAccount bool) error {
+	return job.Send(ctx, q, invitationMail(caller.Tenant.Name, caller.User.DisplayName, i, hasAccount))
+}
+
+func invitationMail(tenant, by string, i *controlsql.Invitation, hasAccount bool) job.Mail {
 	template := job.Invitation
 	if hasAccount {
 		template = job.InvitationToAccount
 	}
-	return job.Send(ctx, q, job.Mail{
-		Template: template, To: i.Email, Tenant: caller.Tenant.Name, By: caller.User.DisplayName, Role: Role(i.Role).plain(),
+	return job.Mail{
+		Template: template, To: i.Email, Tenant: tenant, By: by, Role: Role(i.Role).plain(),
 		Link: &job.Link{Path: job.PathInvite, Purpose: invitationPurpose, ID: i.ID.UUID()}, Until: i.ExpiresAt,
-	})
+	}
 }
 
 // plain is the role as people say it: "Admin".
@@ -209,7 +218,11 @@ func (r Role) plain() string { return string(r[:1]) + strings.ToLower(string(r[1
 
 // invitationRecord is what the log keeps of an invitation.
 func invitationRecord(i *controlsql.Invitation) map[string]any {
-	return map[string]any{"email": i.Email, "role": i.Role}
+	record := map[string]any{"email": i.Email, "role": i.Role}
+	if i.LinkID != nil {
+		record["link"] = *i.LinkID
+	}
+	return record
 }
 
 // Acceptance is what somebody shows to join a tenant.
@@ -300,12 +313,15 @@ func (s *Service) guest(ctx context.Context, caller *Principal, email string, a 
 	return g, err
 }
 
-// admit does all of it or nothing. The invitation comes first: of several who accept it
-// at once, the others wait there.
+// admit does all of it or nothing. The invitation comes first, and before it the link that
+// it came of, if any: of several who accept at once, the others wait there.
 func (s *Service) admit(ctx context.Context, q *controlsql.Queries, invited *controlsql.GetOpenInvitationRow, g guest) (*Session, error) {
 	i := &invited.Invitation
+	if err := useLinkOf(ctx, q, i, &g.user); err != nil {
+		return nil, err
+	}
 	_, err := q.AcceptInvitation(ctx, controlsql.AcceptInvitationParams{
-		TenantID: i.TenantID, ID: i.ID, UserID: &g.user, Email: i.Email, Role: i.Role, InviterRole: invited.InviterRole,
+		TenantID: i.TenantID, ID: i.ID, UserID: &g.user, Email: i.Email, Role: i.Role, LinkID: i.LinkID, InviterRole: invited.InviterRole,
 	})
 	if postgres.IsNoRows(err) {
 		return nil, noInvitation()
@@ -325,8 +341,11 @@ func (s *Service) admit(ctx context.Context, q *controlsql.Queries, invited *con
 	if err != nil {
 		return nil, err
 	}
-	member, err := q.AdmitMember(ctx, controlsql.AdmitMemberParams{TenantID: i.TenantID, ID: id.NewMember(), UserID: g.user, Role: i.Role})
+	member, err := q.AdmitMember(ctx, controlsql.AdmitMemberParams{TenantID: i.TenantID, ID: id.NewMember(), UserID: g.user, Role: i.Role, Again: i.LinkID == nil})
 	if postgres.IsNoRows(err) {
+		if i.LinkID != nil { // a member by now, or one who was removed, whom no link lets in
+			return nil, noInvitation()
+		}
 		return nil, fault.New(fault.Taken, "You are a member of this tenant already: sign in to it.").At("token")
 	}
 	if err != nil {

@@ -104,6 +104,23 @@ func (s *Service) RequireRecent(ctx context.Context) (*Principal, error) {
 	return p, nil
 }
 
+// requireRecently is Require and RequireRecent.
+func (s *Service) requireRecently(ctx context.Context, needed Permission) (*Principal, error) {
+	if _, err := Require(ctx, needed); err != nil {
+		return nil, err
+	}
+	return s.RequireRecent(ctx)
+}
+
+// recentFor is RequireRecent for who makes somebody an owner.
+func (s *Service) recentFor(ctx context.Context, role Role) error {
+	if role != RoleOwner {
+		return nil
+	}
+	_, err := s.RequireRecent(ctx)
+	return err
+}
+
 // Confirm checks the password of the person of p again and notes it in the session,
 // for RequireRecent. It tells until when that counts.
 //

@@ -19,6 +19,7 @@ var platformRule = rule{name: "platform", check: platformUsed, excepted: map[str
 	"internal/control":                 {anyNumber, "the registry: it finds tenants for everybody else"},
 	"internal/job.Send":                {1, "leaves a mail for the platform's own worker, in the transaction of who may open one"},
 	"internal/job.SendIfNoted":         {1, "as Send, for a link that the same transaction may have noted"},
+	"internal/job.SendIfInvited":       {1, "the same, where an invitation of one tenant was stored just before"},
 	"internal/postgres.DB.StartJobs":   {2, "asks what the control role may do, and reaches no row"},
 	"internal/idempotency":             {anyNumber, "keys of control mutations, each statement bound to the caller's tenant and person"},
 	"internal/auth":                    {anyNumber, "signing in, before there is a tenant, and what a verified token names"},

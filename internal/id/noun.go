@@ -18,6 +18,7 @@ type (
 	event     struct{}
 	access    struct{}
 	invited   struct{}
+	link      struct{}
 	apiKey    struct{}
 )
 
@@ -32,6 +33,7 @@ func (session) Prefix() string   { return "sess" }
 func (event) Prefix() string     { return "evt" }
 func (access) Prefix() string    { return "acc" }
 func (invited) Prefix() string   { return "inv" }
+func (link) Prefix() string      { return "link" }
 func (apiKey) Prefix() string    { return "key" }
 
 // Product is the id of a product, prod_….
@@ -66,6 +68,9 @@ type AccessEvent struct{ Of[access] }
 
 // Invitation is the id of an invitation to a tenant, inv_….
 type Invitation struct{ Of[invited] }
+
+// InvitationLink is the id of a link by which people join a tenant, link_….
+type InvitationLink struct{ Of[link] }
 
 // APIKey is the id of a key that a machine shows, key_…. It is no secret.
 type APIKey struct{ Of[apiKey] }
@@ -102,6 +107,9 @@ func NewAccessEvent() AccessEvent { return AccessEvent{From[access](New())} }
 
 // NewInvitation makes an id.
 func NewInvitation() Invitation { return Invitation{From[invited](New())} }
+
+// NewInvitationLink makes an id.
+func NewInvitationLink() InvitationLink { return InvitationLink{From[link](New())} }
 
 // NewAPIKey makes an id.
 func NewAPIKey() APIKey { return APIKey{From[apiKey](New())} }
@@ -174,6 +182,12 @@ func (v Invitation) MarshalGQL(w io.Writer) { v.write(w) }
 
 // UnmarshalGQL reads the public form; errors as UnmarshalText.
 func (v *Invitation) UnmarshalGQL(from any) error { return v.read(from) }
+
+// MarshalGQL writes the public form.
+func (v InvitationLink) MarshalGQL(w io.Writer) { v.write(w) }
+
+// UnmarshalGQL reads the public form; errors as UnmarshalText.
+func (v *InvitationLink) UnmarshalGQL(from any) error { return v.read(from) }
 
 // MarshalGQL writes the public form.
 func (v APIKey) MarshalGQL(w io.Writer) { v.write(w) }

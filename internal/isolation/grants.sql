@@ -4,7 +4,7 @@ with
 -- What the request role may have on a tenant-scoped table at most.
 kinds as (
     select t.oid, case
-        when t.oid in (to_regclass('control.memberships'), to_regclass('control.access_events'), to_regclass('control.invitations'), to_regclass('control.api_keys')) then array['SELECT']
+        when t.oid in (to_regclass('control.memberships'), to_regclass('control.access_events'), to_regclass('control.invitations'), to_regclass('control.invitation_links'), to_regclass('control.api_keys')) then array['SELECT']
         when t.oid = to_regclass('control.api_key_secrets') then array[]::text[]
         when t.relname in ('events', 'order_items') then array['SELECT', 'INSERT']
         when t.relname in ('orders', 'order_numbers') then array['SELECT', 'INSERT', 'UPDATE']
@@ -34,6 +34,7 @@ needed (object, attname, right_on) as (
                  ('shared.events', array['SELECT', 'INSERT']),
                  ('control.access_events', array['SELECT']),
                  ('control.invitations', array['SELECT']),
+                 ('control.invitation_links', array['SELECT']),
                  ('control.api_keys', array['SELECT']),
                  ('control.memberships', array['SELECT'])) as v (object, rights)
     union all

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
@@ -30,6 +32,8 @@ const (
 	PasswordChanged     Template = "password_changed"      // Name: a notice
 	ConfirmEmail        Template = "confirm_email"         // Name, Link: to the new address
 	EmailChange         Template = "email_change"          // Name, NewEmail: a notice to the old address
+
+	OwnershipTransferred Template = "ownership_transferred" // Tenant, Name, By: a notice to both
 )
 
 // Where the links of mails lead, below the public URL.
@@ -47,7 +51,7 @@ type Mail struct {
 	To       string   `json:"to"` // the address alone
 
 	Tenant   string `json:"tenant,omitempty"`    // the tenant's name
-	Name     string `json:"name,omitempty"`      // the display name of whom it is to
+	Name     string `json:"name,omitempty"`      // the display name of whom it is to, or about
 	By       string `json:"by,omitempty"`        // the display name of who caused it
 	Role     string `json:"role,omitempty"`      // as people say it: "Admin"
 	NewEmail string `json:"new_email,omitempty"` // the address that takes the place of To
@@ -108,6 +112,21 @@ func SendIfNoted(ctx context.Context, q *controlsql.Queries, m Mail) error {
 		return err
 	}
 	if err := q.CreateJobOfLink(ctx, controlsql.CreateJobOfLinkParams{Kind: mail{}.Kind(), Queue: queue, Args: args, MaxAttempts: maxAttempts, LinkID: m.Link.ID}); err != nil {
+		return fmt.Errorf("leave a mail: %w", err)
+	}
+	return nil
+}
+
+// SendIfInvited is Send for the mail of an invitation that the transaction of q stored.
+// Where it did not, because the address may have none, the same is done and no mail left.
+//
+// Errors: as Send.
+func SendIfInvited(ctx context.Context, q *controlsql.Queries, t tenant.ID, invitation id.Invitation, m Mail) error {
+	args, err := m.write()
+	if err != nil {
+		return err
+	}
+	if err := q.CreateJobOfInvitation(ctx, controlsql.CreateJobOfInvitationParams{Kind: mail{}.Kind(), Queue: queue, Args: args, MaxAttempts: maxAttempts, TenantID: t, InvitationID: invitation}); err != nil {
 		return fmt.Errorf("leave a mail: %w", err)
 	}
 	return nil
@@ -185,4 +204,6 @@ var needs = map[Template][]string{
 	PasswordChanged:     {"Name"},
 	ConfirmEmail:        {"Name", "Link"},
 	EmailChange:         {"Name", "NewEmail"},
+
+	OwnershipTransferred: {"Tenant", "Name", "By"},
 }

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/commonhold/commonhold/internal/apitest"
+	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
@@ -191,5 +194,101 @@ func checkCurl(t *testing.T, api *apitest.API, m *apitest.Client, line string) {
 	out, err := command.Output()
 	if err != nil || !strings.HasPrefix(string(out), `{"data":{"products":{"nodes":[]}}`) {
 		t.Errorf("%v: %s\n%s", err, out, line)
+	}
+}
+
+// documentedRun asks what a chapter shows, one after the other, and holds each answer to
+// what is written beside it. who asks is told by the name of the operation, with which variables
+// too; seen is called with each answer. An answer without a request of its own is that of
+// again.
+func documentedRun(t *testing.T, heading, again string, who func(name string) (*apitest.Client, map[string]any), seen func(name string, data json.RawMessage)) (ran int) {
+	t.Helper()
+	shown, document, answered := make(map[string]string), "", true
+	for _, block := range fenced.FindAllStringSubmatch(chapter(t, heading), -1) {
+		switch kind, text := block[1], block[2]; kind {
+		case "graphql":
+			if !answered {
+				t.Errorf("no answer is written down to\n%s", document)
+			}
+			document, answered = text, false
+			shown[operation.FindStringSubmatch(text)[1]] = text
+		case "json":
+			if answered {
+				document = shown[again]
+			}
+			answered = true
+			name := operation.FindStringSubmatch(document)[1]
+			var written, got map[string]any
+			if err := json.Unmarshal([]byte(text), &written); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			c, variables := who(name)
+			a := c.Do(t, document, variables)
+			if err := json.Unmarshal(a.Data, &got); err != nil {
+				t.Fatalf("%s: %v: %s", name, err, a.Body)
+			}
+			if !like(written, got) {
+				t.Errorf("%s\nis answered %s\nand written down as %s", document, a.Body, text)
+			}
+			seen(name, a.Data)
+			ran++
+		default:
+			t.Errorf("a block of %s that nobody tries", kind)
+		}
+	}
+	return ran
+}
+
+// What docs/auth.md says of links, done one after the other, with a person who joins by one.
+func TestLinksAreAsDocumented(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	email := "somebody-" + owner.Tenant.Slug + "@company.example"
+	var made struct {
+		CreateInvitationLink struct {
+			InvitationLink struct{ ID string }
+			Token          string
+		}
+	}
+	ran := documentedRun(t, "Inviting by a link", "AskToJoin", func(name string) (*apitest.Client, map[string]any) {
+		link := made.CreateInvitationLink
+		switch name {
+		case "AskToJoin":
+			return api.Anonymous(), map[string]any{"token": link.Token, "email": email}
+		case "AskFromElsewhere":
+			return api.Anonymous(), map[string]any{"token": link.Token}
+		case "TakeLinkBack":
+			return owner, map[string]any{"id": link.InvitationLink.ID}
+		}
+		return owner, nil
+	}, func(name string, data json.RawMessage) {
+		switch name {
+		case "MakeLink":
+			_ = json.Unmarshal(data, &made)
+		case "AskFromElsewhere":
+			var of uuid.UUID
+			if err := pgtest.Superuser(t).QueryRow(t.Context(), `select (args -> 'link' ->> 'id')::uuid from control.river_job where args ->> 'to' = $1`, email).Scan(&of); err != nil {
+				t.Fatal(err)
+			}
+			api.Anonymous().Must(t, `mutation($token: String!) { acceptInvitation(input: {token: $token, password: "a password of mine", displayName: "Somebody"}) { session { accessToken } } }`,
+				map[string]any{"token": api.Ring.Token("invitation", of)}, nil)
+		}
+	})
+	if ran != 6 {
+		t.Errorf("%d requests of the chapter were tried", ran)
+	}
+}
+
+func TestHandingOverIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	member := owner.Member(t, auth.RoleMember).Membership(t)
+	ran := documentedRun(t, "Handing a tenant over", "", func(string) (*apitest.Client, map[string]any) {
+		return owner, map[string]any{"member": member, "password": apitest.Password}
+	}, func(string, json.RawMessage) {})
+	if ran != 1 {
+		t.Errorf("%d requests of the chapter were tried", ran)
 	}
 }

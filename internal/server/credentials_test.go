@@ -309,6 +309,11 @@ func documents(product, category string) map[string]string {
 		"resendInvitation":     `mutation { resendInvitation(input: {id: "` + id.NewInvitation().String() + `"}) { invitation { id } userErrors { code } } }`,
 		"revokeInvitation":     `mutation { revokeInvitation(input: {id: "` + id.NewInvitation().String() + `"}) { invitation { id } userErrors { code } } }`,
 		"acceptInvitation":     `mutation { acceptInvitation(input: {token: "t"}) { session { accessToken } userErrors { code } } }`,
+		"invitationLinks":      `{ invitationLinks { nodes { id } } }`,
+		"createInvitationLink": `mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["tests.example"]}) { token userErrors { code } } }`,
+		"revokeInvitationLink": `mutation { revokeInvitationLink(input: {id: "` + id.NewInvitationLink().String() + `"}) { invitationLink { id } userErrors { code } } }`,
+		"requestToJoin":        `mutation { requestToJoin(input: {token: "t", email: "new@tests.example"}) { userErrors { code } } }`,
+		"transferOwnership":    `mutation { transferOwnership(input: {memberId: "` + member + `"}) { member { id } userErrors { code } } }`,
 		"switchTenant":         `mutation { switchTenant(input: {tenant: "s", ticket: "t"}) { session { accessToken } userErrors { code } } }`,
 		"signOut":              `mutation { signOut { userErrors { code } } }`,
 		"signIn":               "", // public, and asked below

@@ -69,8 +69,9 @@ func keyed(ctx context.Context, db *postgres.DB, header http.Header, op *graphql
 }
 
 // keyless are mutations that take no key though they name a permission: what is kept for
-// a retry would hold a secret, or doing it twice is doing it once.
-var keyless = []string{"createApiKey", "rotateApiKey", "revokeApiKey"}
+// a retry would hold a secret, or be the answer to a password, or doing it twice is doing
+// it once.
+var keyless = []string{"createApiKey", "rotateApiKey", "revokeApiKey", "createInvitationLink", "transferOwnership"}
 
 // TakesKey tells whether a mutation may be sent with an Idempotency-Key.
 func TakesKey(mutation *ast.FieldDefinition) bool {

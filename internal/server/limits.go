@@ -121,7 +121,7 @@ func standsAlone(op *graphql.OperationContext) *fault.Error {
 	for _, field := range fields {
 		switch field.Name {
 		case "signIn", "switchTenant", "acceptInvitation", "refreshSession", "signOut", "registerTenant", "confirmRegistration",
-			"endSession", "signOutEverywhere", "reauthenticate",
+			"endSession", "signOutEverywhere", "reauthenticate", "transferOwnership", "requestToJoin",
 			"requestPasswordReset", "resetPassword", "changePassword", "requestEmailChange", "confirmEmailChange":
 			if work > 1 {
 				return fault.New(fault.BadRequest, "%s must be the only field of its request. Send the others on their own.", field.Name)

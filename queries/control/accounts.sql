@@ -20,6 +20,11 @@ select sqlc.embed(u), c.password_hash, c.version as credentials_version from use
 join user_credentials as c on c.user_id = u.id
 where u.email = @email;
 
+-- name: GetUser :one
+-- GetUser reads a person, for a mail to them. It is not tenant-scoped: a person is no
+-- tenant's.
+select * from users where id = @id;
+
 -- name: CreateMembership :one
 -- CreateMembership lets a person into a tenant. It writes a tenant-scoped table
 -- because a tenant's first member cannot be signed in yet.

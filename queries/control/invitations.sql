@@ -14,13 +14,13 @@ for share of m;
 
 -- name: GetInvitee :one
 -- GetInvitee tells what is known of an address before it is invited: to the tenant,
--- whether a member has it and how many invitations are open; to the mail alone, whether
--- it has an account.
+-- whether a member has it and how many invitations are open that somebody sent; to the
+-- mail alone, whether it has an account.
 select exists (select from users as u join memberships as m on m.user_id = u.id
                where m.tenant_id = @tenant_id and u.email = @email and m.status <> 'REMOVED') as is_member,
        exists (select from users as u where u.email = @email) as has_account,
        (select count(*) from invitations as i
-        where i.tenant_id = @tenant_id and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as open;
+        where i.tenant_id = @tenant_id and i.link_id is null and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as open;
 
 -- name: CreateInvitation :one
 -- CreateInvitation stores an invitation for seven days. One of the same address that has
@@ -28,7 +28,7 @@ select exists (select from users as u join memberships as m on m.user_id = u.id
 insert into invitations (tenant_id, id, email, role, invited_by, expires_at)
 values (@tenant_id, @id, @email, @role, @invited_by, now() + interval '7 days')
 on conflict (tenant_id, email) where accepted_at is null and revoked_at is null do update set
-    id = excluded.id, role = excluded.role, invited_by = excluded.invited_by,
+    id = excluded.id, role = excluded.role, invited_by = excluded.invited_by, link_id = null,
     created_at = now(), sent_at = now(), expires_at = excluded.expires_at
 where invitations.expires_at <= now()
 returning *;
@@ -43,8 +43,9 @@ where i.tenant_id = @tenant_id and i.id = @id
 for update of i;
 
 -- name: RenewInvitation :one
--- RenewInvitation lets an invitation last seven days more, by the word of another.
-update invitations set sent_at = now(), expires_at = now() + interval '7 days', invited_by = @invited_by
+-- RenewInvitation lets an invitation last seven days more, by the word of another, and no
+-- more by that of a link.
+update invitations set sent_at = now(), expires_at = now() + interval '7 days', invited_by = @invited_by, link_id = null
 where tenant_id = @tenant_id and id = @id
 returning *;
 
@@ -70,16 +71,17 @@ where i.id = @of::uuid and i.accepted_at is null and i.revoked_at is null and i.
 update invitations as i set accepted_at = now(), accepted_by = @user_id
 from memberships as m
 where i.tenant_id = @tenant_id and i.id = @id and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
-  and i.email = @email and i.role = @role
+  and i.email = @email and i.role = @role and i.link_id is not distinct from sqlc.narg('link_id')
   and m.tenant_id = i.tenant_id and m.user_id = i.invited_by and m.status = 'ACTIVE' and m.role = @inviter_role
 returning i.id;
 
 -- name: AdmitMember :one
--- AdmitMember lets a person into a tenant who was invited: for the first time, or again.
--- No row: the person is a member already, and stays what they are.
+-- AdmitMember lets a person into a tenant who was invited: for the first time or, if
+-- somebody asked for them, again. No row: the person is a member already, or was removed,
+-- and stays what they are.
 insert into memberships (tenant_id, id, user_id, role)
 values (@tenant_id, @id, @user_id, @role)
 on conflict (tenant_id, user_id) do update set
     role = excluded.role, status = 'ACTIVE', epoch = memberships.epoch + 1, updated_at = now()
-where memberships.status = 'REMOVED'
+where memberships.status = 'REMOVED' and @again::boolean
 returning *;

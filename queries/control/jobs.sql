@@ -18,6 +18,16 @@ with job as (
 )
 select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
 
+-- name: CreateJobOfInvitation :exec
+-- CreateJobOfInvitation is CreateJob for the mail of an invitation, where that was stored in
+-- this transaction, and nothing where it was not: the same work either way.
+with job as (
+    insert into river_job (kind, queue, args, max_attempts)
+    select @kind, @queue, @args, @max_attempts from invitations as i where i.tenant_id = @tenant_id and i.id = @invitation_id
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
+
 -- name: MayNotify :one
 -- MayNotify tells whether CreateJob may wake anybody: hardening takes that right from
 -- everybody but this role.

@@ -28,7 +28,7 @@ func (q *Queries) CountInvitations(ctx context.Context, arg CountInvitationsPara
 }
 
 const listInvitationsAsc = `-- name: ListInvitationsAsc :many
-select tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at from invitations
+select tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id from invitations
 where tenant_id = $1
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
@@ -74,6 +74,7 @@ func (q *Queries) ListInvitationsAsc(ctx context.Context, arg ListInvitationsAsc
 			&i.AcceptedAt,
 			&i.AcceptedBy,
 			&i.RevokedAt,
+			&i.LinkID,
 		); err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (q *Queries) ListInvitationsAsc(ctx context.Context, arg ListInvitationsAsc
 }
 
 const listInvitationsDesc = `-- name: ListInvitationsDesc :many
-select tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at from invitations
+select tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id from invitations
 where tenant_id = $1
   and (created_at, id) > ($2::timestamptz, $3::uuid)
   and (created_at, id) < ($4::timestamptz, $5::uuid)
@@ -132,6 +133,7 @@ func (q *Queries) ListInvitationsDesc(ctx context.Context, arg ListInvitationsDe
 			&i.AcceptedAt,
 			&i.AcceptedBy,
 			&i.RevokedAt,
+			&i.LinkID,
 		); err != nil {
 			return nil, err
 		}

@@ -231,6 +231,28 @@ func (q *Queries) GetSessionOfToken(ctx context.Context, arg GetSessionOfTokenPa
 	return &i, err
 }
 
+const getUser = `-- name: GetUser :one
+select id, email, display_name, created_at from users where id = $1
+`
+
+type GetUserParams struct {
+	ID id.User
+}
+
+// GetUser reads a person, for a mail to them. It is not tenant-scoped: a person is no
+// tenant's.
+func (q *Queries) GetUser(ctx context.Context, arg GetUserParams) (*User, error) {
+	row := q.db.QueryRow(ctx, getUser, arg.ID)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.DisplayName,
+		&i.CreatedAt,
+	)
+	return &i, err
+}
+
 const getUserForSignIn = `-- name: GetUserForSignIn :one
 select u.id, u.email, u.display_name, u.created_at, c.password_hash, c.version as credentials_version from users as u
 join user_credentials as c on c.user_id = u.id

@@ -16,8 +16,8 @@ const acceptInvitation = `-- name: AcceptInvitation :one
 update invitations as i set accepted_at = now(), accepted_by = $1
 from memberships as m
 where i.tenant_id = $2 and i.id = $3 and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
-  and i.email = $4 and i.role = $5
-  and m.tenant_id = i.tenant_id and m.user_id = i.invited_by and m.status = 'ACTIVE' and m.role = $6
+  and i.email = $4 and i.role = $5 and i.link_id is not distinct from $6
+  and m.tenant_id = i.tenant_id and m.user_id = i.invited_by and m.status = 'ACTIVE' and m.role = $7
 returning i.id
 `
 
@@ -27,6 +27,7 @@ type AcceptInvitationParams struct {
 	ID          id.Invitation
 	Email       string
 	Role        string
+	LinkID      *id.InvitationLink
 	InviterRole string
 }
 
@@ -39,6 +40,7 @@ func (q *Queries) AcceptInvitation(ctx context.Context, arg AcceptInvitationPara
 		arg.ID,
 		arg.Email,
 		arg.Role,
+		arg.LinkID,
 		arg.InviterRole,
 	)
 	var id id.Invitation
@@ -51,7 +53,7 @@ insert into memberships (tenant_id, id, user_id, role)
 values ($1, $2, $3, $4)
 on conflict (tenant_id, user_id) do update set
     role = excluded.role, status = 'ACTIVE', epoch = memberships.epoch + 1, updated_at = now()
-where memberships.status = 'REMOVED'
+where memberships.status = 'REMOVED' and $5::boolean
 returning tenant_id, id, user_id, role, status, created_at, updated_at, epoch
 `
 
@@ -60,16 +62,19 @@ type AdmitMemberParams struct {
 	ID       id.Member
 	UserID   id.User
 	Role     string
+	Again    bool
 }
 
-// AdmitMember lets a person into a tenant who was invited: for the first time, or again.
-// No row: the person is a member already, and stays what they are.
+// AdmitMember lets a person into a tenant who was invited: for the first time or, if
+// somebody asked for them, again. No row: the person is a member already, or was removed,
+// and stays what they are.
 func (q *Queries) AdmitMember(ctx context.Context, arg AdmitMemberParams) (*Membership, error) {
 	row := q.db.QueryRow(ctx, admitMember,
 		arg.TenantID,
 		arg.ID,
 		arg.UserID,
 		arg.Role,
+		arg.Again,
 	)
 	var i Membership
 	err := row.Scan(
@@ -89,10 +94,10 @@ const createInvitation = `-- name: CreateInvitation :one
 insert into invitations (tenant_id, id, email, role, invited_by, expires_at)
 values ($1, $2, $3, $4, $5, now() + interval '7 days')
 on conflict (tenant_id, email) where accepted_at is null and revoked_at is null do update set
-    id = excluded.id, role = excluded.role, invited_by = excluded.invited_by,
+    id = excluded.id, role = excluded.role, invited_by = excluded.invited_by, link_id = null,
     created_at = now(), sent_at = now(), expires_at = excluded.expires_at
 where invitations.expires_at <= now()
-returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at
+returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id
 `
 
 type CreateInvitationParams struct {
@@ -126,6 +131,7 @@ func (q *Queries) CreateInvitation(ctx context.Context, arg CreateInvitationPara
 		&i.AcceptedAt,
 		&i.AcceptedBy,
 		&i.RevokedAt,
+		&i.LinkID,
 	)
 	return &i, err
 }
@@ -135,7 +141,7 @@ select exists (select from users as u join memberships as m on m.user_id = u.id
                where m.tenant_id = $1 and u.email = $2 and m.status <> 'REMOVED') as is_member,
        exists (select from users as u where u.email = $2) as has_account,
        (select count(*) from invitations as i
-        where i.tenant_id = $1 and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as open
+        where i.tenant_id = $1 and i.link_id is null and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as open
 `
 
 type GetInviteeParams struct {
@@ -150,8 +156,8 @@ type GetInviteeRow struct {
 }
 
 // GetInvitee tells what is known of an address before it is invited: to the tenant,
-// whether a member has it and how many invitations are open; to the mail alone, whether
-// it has an account.
+// whether a member has it and how many invitations are open that somebody sent; to the
+// mail alone, whether it has an account.
 func (q *Queries) GetInvitee(ctx context.Context, arg GetInviteeParams) (*GetInviteeRow, error) {
 	row := q.db.QueryRow(ctx, getInvitee, arg.TenantID, arg.Email)
 	var i GetInviteeRow
@@ -160,7 +166,7 @@ func (q *Queries) GetInvitee(ctx context.Context, arg GetInviteeParams) (*GetInv
 }
 
 const getOpenInvitation = `-- name: GetOpenInvitation :one
-select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, m.role as inviter_role from invitations as i
+select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, i.link_id, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, m.role as inviter_role from invitations as i
 join tenants as t on t.id = i.tenant_id
 join memberships as m on m.tenant_id = i.tenant_id and m.user_id = i.invited_by
 where i.id = $1::uuid and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
@@ -195,6 +201,7 @@ func (q *Queries) GetOpenInvitation(ctx context.Context, arg GetOpenInvitationPa
 		&i.Invitation.AcceptedAt,
 		&i.Invitation.AcceptedBy,
 		&i.Invitation.RevokedAt,
+		&i.Invitation.LinkID,
 		&i.Tenant.ID,
 		&i.Tenant.Slug,
 		&i.Tenant.Name,
@@ -210,7 +217,7 @@ func (q *Queries) GetOpenInvitation(ctx context.Context, arg GetOpenInvitationPa
 }
 
 const lockInvitation = `-- name: LockInvitation :one
-select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, now()::timestamptz as read_at,
+select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, i.link_id, now()::timestamptz as read_at,
        exists (select from users as u where u.email = i.email) as has_account
 from invitations as i
 where i.tenant_id = $1 and i.id = $2
@@ -245,6 +252,7 @@ func (q *Queries) LockInvitation(ctx context.Context, arg LockInvitationParams) 
 		&i.Invitation.AcceptedAt,
 		&i.Invitation.AcceptedBy,
 		&i.Invitation.RevokedAt,
+		&i.Invitation.LinkID,
 		&i.ReadAt,
 		&i.HasAccount,
 	)
@@ -288,9 +296,9 @@ func (q *Queries) LockInviter(ctx context.Context, arg LockInviterParams) (*Memb
 }
 
 const renewInvitation = `-- name: RenewInvitation :one
-update invitations set sent_at = now(), expires_at = now() + interval '7 days', invited_by = $1
+update invitations set sent_at = now(), expires_at = now() + interval '7 days', invited_by = $1, link_id = null
 where tenant_id = $2 and id = $3
-returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at
+returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id
 `
 
 type RenewInvitationParams struct {
@@ -299,7 +307,8 @@ type RenewInvitationParams struct {
 	ID        id.Invitation
 }
 
-// RenewInvitation lets an invitation last seven days more, by the word of another.
+// RenewInvitation lets an invitation last seven days more, by the word of another, and no
+// more by that of a link.
 func (q *Queries) RenewInvitation(ctx context.Context, arg RenewInvitationParams) (*Invitation, error) {
 	row := q.db.QueryRow(ctx, renewInvitation, arg.InvitedBy, arg.TenantID, arg.ID)
 	var i Invitation
@@ -315,6 +324,7 @@ func (q *Queries) RenewInvitation(ctx context.Context, arg RenewInvitationParams
 		&i.AcceptedAt,
 		&i.AcceptedBy,
 		&i.RevokedAt,
+		&i.LinkID,
 	)
 	return &i, err
 }
@@ -322,7 +332,7 @@ func (q *Queries) RenewInvitation(ctx context.Context, arg RenewInvitationParams
 const revokeInvitation = `-- name: RevokeInvitation :one
 update invitations set revoked_at = now()
 where tenant_id = $1 and id = $2
-returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at
+returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id
 `
 
 type RevokeInvitationParams struct {
@@ -346,6 +356,7 @@ func (q *Queries) RevokeInvitation(ctx context.Context, arg RevokeInvitationPara
 		&i.AcceptedAt,
 		&i.AcceptedBy,
 		&i.RevokedAt,
+		&i.LinkID,
 	)
 	return &i, err
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/google/uuid"
 )
 
@@ -34,6 +36,38 @@ func (q *Queries) CreateJob(ctx context.Context, arg CreateJobParams) error {
 		arg.Queue,
 		arg.Args,
 		arg.MaxAttempts,
+	)
+	return err
+}
+
+const createJobOfInvitation = `-- name: CreateJobOfInvitation :exec
+with job as (
+    insert into river_job (kind, queue, args, max_attempts)
+    select $1, $2, $3, $4 from invitations as i where i.tenant_id = $5 and i.id = $6
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job
+`
+
+type CreateJobOfInvitationParams struct {
+	Kind         string
+	Queue        string
+	Args         json.RawMessage
+	MaxAttempts  int16
+	TenantID     tenant.ID
+	InvitationID id.Invitation
+}
+
+// CreateJobOfInvitation is CreateJob for the mail of an invitation, where that was stored in
+// this transaction, and nothing where it was not: the same work either way.
+func (q *Queries) CreateJobOfInvitation(ctx context.Context, arg CreateJobOfInvitationParams) error {
+	_, err := q.db.Exec(ctx, createJobOfInvitation,
+		arg.Kind,
+		arg.Queue,
+		arg.Args,
+		arg.MaxAttempts,
+		arg.TenantID,
+		arg.InvitationID,
 	)
 	return err
 }

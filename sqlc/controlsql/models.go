@@ -47,6 +47,20 @@ type Invitation struct {
 	AcceptedAt *time.Time
 	AcceptedBy *id.User
 	RevokedAt  *time.Time
+	LinkID     *id.InvitationLink
+}
+
+type InvitationLink struct {
+	TenantID       tenant.ID
+	ID             id.InvitationLink
+	Role           string
+	AllowedDomains []string
+	MaxUses        int32
+	Uses           int32
+	CreatedBy      id.User
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
+	RevokedAt      *time.Time
 }
 
 type MailLink struct {

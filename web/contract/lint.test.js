@@ -31,11 +31,11 @@ test('the schema has no error', async () => {
   assert.deepEqual(await lint(schema), []);
 });
 
-test('what stands in a page can be fetched again by its id, but for the entries of the logs and invitations', async () => {
+test('what stands in a page can be fetched again by its id, but for the entries of the logs, invitations and their links', async () => {
   const found = await lint(schema, {'@graphql-eslint/relay-edge-types': ['error', {shouldImplementNode: true, listTypeCanWrapOnlyEdgeType: false}]});
   const lines = schema.split('\n');
   const edges = found.map(m => lines.slice(0, m.match(/^relay-edge-types: (\d+)/)[1]).findLast(l => l.startsWith('type ')).split(' ')[1]);
-  assert.deepEqual(edges.sort(), ['AccessEventEdge', 'AuditEventEdge', 'InvitationEdge']);
+  assert.deepEqual(edges.sort(), ['AccessEventEdge', 'AuditEventEdge', 'InvitationEdge', 'InvitationLinkEdge']);
 });
 
 // What the rules are there for, planted.

@@ -99,13 +99,19 @@ var texts = map[string]func(g *generator, coordinate string) (string, origin){
 		}
 		return "cht_" + strings.Repeat("A", 64), junk
 	},
+	"allowedDomains": func(g *generator, _ string) (string, origin) {
+		if g.chance(0.8) {
+			return "tests.example", plain
+		}
+		return g.me.name + ".example", plain
+	},
 	"clientMutationId": func(g *generator, _ string) (string, origin) { return g.me.fresh("mine"), plain },
 }
 
 func init() { texts["currentPassword"] = texts["password"] }
 
 // links are what the tokens of mailed links are for.
-var links = map[string]string{"ResetPasswordInput.token": "password reset", "ConfirmEmailChangeInput.token": "email change", "AcceptInvitationInput.token": "invitation", "ConfirmRegistrationInput.token": "registration"}
+var links = map[string]string{"ResetPasswordInput.token": "password reset", "ConfirmEmailChangeInput.token": "email change", "AcceptInvitationInput.token": "invitation", "ConfirmRegistrationInput.token": "registration", "RequestToJoinInput.token": "token"}
 
 // numbers say how an Int is made, by the name of its argument or input field.
 var numbers = map[string]func(*generator) int{
@@ -115,6 +121,9 @@ var numbers = map[string]func(*generator) int{
 	"quantity": func(g *generator) int { return 1 + g.rng.IntN(3) },
 	"version":  func(g *generator) int { return 1 + g.rng.IntN(3) },
 
+	"expiresInDays": func(g *generator) int { return 1 + g.rng.IntN(30) },
+	"maxUses":       func(g *generator) int { return 1 + g.rng.IntN(4) },
+
 	"overlapSeconds": func(g *generator) int { return g.rng.IntN(2) * 604_800 }, // none, or longer than a run
 }
 
@@ -123,7 +132,8 @@ var numbers = map[string]func(*generator) int{
 var nouns = map[string]string{
 	"parentId": "Category", "actorId": "User", "entityId": anything,
 	"PlaceDraftInput.id": "Order", "ResendInvitationInput.id": "Invitation", "RevokeInvitationInput.id": "Invitation",
-	"EndSessionInput.id": "ActiveSession",
+	"RevokeInvitationLinkInput.id": "InvitationLink",
+	"EndSessionInput.id":           "ActiveSession",
 }
 
 const anything = "*"
@@ -137,7 +147,7 @@ var unasked = map[string]string{
 // alone are the mutations that must be the only field of their request.
 var alone = map[string]bool{
 	"signOut": true, "endSession": true, "signOutEverywhere": true, "reauthenticate": true,
-	"changePassword": true, "requestEmailChange": true,
+	"changePassword": true, "requestEmailChange": true, "transferOwnership": true,
 }
 
 func standsAlone(field *ast.FieldDefinition) bool {

@@ -373,6 +373,14 @@ func (p *pair) ask() *difference {
 	if op.nobody {
 		bearer = ""
 	}
+	if op.root[0].name == "transferOwnership" && someone.email != "" { // by another owner: the first stays one
+		another := &person{role: auth.RoleOwner}
+		p.join(p.a, another, p.alone, p.shared)
+		if d := p.signIn(another); d != nil {
+			return d
+		}
+		bearer = another.bearer
+	}
 	r := p.request(op, p.a, p.b, bearer)
 	text := op.text + "\nvariables " + literalJSON(op.variables)
 	if op.kind == ast.Query && p.rng.Float64() < 0.2 { // B asks the same first, and the server may remember
@@ -456,9 +464,10 @@ func literalJSON(v any) string {
 
 // leftToA are root fields that B leaves alone: what they make is nobody's of the two.
 var leftToA = map[string]string{
-	"registerTenant": "makes a third tenant, and the two worlds are to differ by B alone",
-	"signOut":        "would end the session that B works in",
-	"refreshSession": "the same, when a token is used twice",
+	"transferOwnership": "would take from the person who works there what they may do",
+	"registerTenant":    "makes a third tenant, and the two worlds are to differ by B alone",
+	"signOut":           "would end the session that B works in",
+	"refreshSession":    "the same, when a token is used twice",
 
 	"confirmRegistration": "makes a third tenant, as registerTenant",
 	"endSession":          "the same",

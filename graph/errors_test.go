@@ -145,7 +145,7 @@ func meetings() map[string]meeting {
 		"registerTenant TAKEN":                {withText(`registerTenant(input: {tenantName: "New", slug: $id})`), of(func(r *resident) string { return r.Slug })},
 		"confirmRegistration BAD_CREDENTIALS": {`mutation { confirmRegistration(input: {token: "cht_"}) {` + userErrors + `} }`, nothing},
 		"confirmRegistration INVALID":         {`mutation { confirmRegistration(input: {token: "cht_", slug: "Not a slug"}) {` + userErrors + `} }`, nothing},
-		"confirmRegistration TAKEN":           {withText(`confirmRegistration(input: {token: $id})`), of(func(r *resident) string { return r.Refresh })},
+		"confirmRegistration TAKEN":           {withText(`confirmRegistration(input: {token: $id, password: "` + apitest.Password + `"})`), of(func(r *resident) string { return r.Refresh })},
 
 		"createApiKey INVALID":           {newKey + `]}) {` + userErrors + `} }`, nothing},
 		"createApiKey SCOPE_NOT_ALLOWED": {newKey + `MEMBERS_WRITE]}) {` + userErrors + `} }`, nothing},
@@ -267,7 +267,7 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 			case "resendInvitation WRONG_STATUS", "revokeInvitation WRONG_STATUS":
 				exec(t, super, `update control.invitations set revoked_at = now() where tenant_id = $1`, r.Tenant.ID)
 			case "confirmRegistration TAKEN":
-				r.Refresh = api.Ring.Token("registration", halfRegistration(t, r.Slug, "new-"+r.Email))
+				r.Refresh = api.Ring.Token("registration", halfRegistration(t, r.Slug, "new-"+r.Email, r.Email))
 			case "acceptInvitation TAKEN":
 				exec(t, super, `update control.invitations set email = $2 where tenant_id = $1 and id = $3`, r.Tenant.ID, r.Email, invitationID(t, r.Invitation))
 				fallthrough
@@ -339,12 +339,14 @@ func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
 	}
 }
 
-// halfRegistration keeps what a tenant is to be made of, and returns its id.
-func halfRegistration(t *testing.T, slug, email string) uuid.UUID {
+// halfRegistration keeps what a tenant is to be made of, and returns its id: by somebody
+// new, with the password of somebody who is there.
+func halfRegistration(t *testing.T, slug, email, somebody string) uuid.UUID {
 	t.Helper()
 	registration := id.New()
 	exec(t, pgtest.Superuser(t), `insert into control.registrations (id, email, display_name, password_hash, tenant_name, slug, currency_code, expires_at)
-		values ($1, $2, 'New', 'none', 'New', $3, 'EUR', now() + interval '1 hour')`, registration, email, slug)
+		select $1, $2, 'New', c.password_hash, 'New', $3, 'EUR', now() + interval '1 hour'
+		from control.user_credentials as c join control.users as u on u.id = c.user_id where u.email = $4`, registration, email, slug, somebody)
 	return registration
 }
 
@@ -405,7 +407,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 		"registerTenant": {`select from control.sessions where tenant_id = $1 for update`,
 			`mutation($newSlug: String!) { registerTenant(input: {tenantName: "New", slug: $newSlug}) { tenant { id } session { accessToken }` + userErrors + `} }`},
 		"confirmRegistration": {`select from control.registrations where email = 'new-' || $1::uuid::text || '@tests.example' for update`,
-			`mutation($registration: String!) { confirmRegistration(input: {token: $registration}) { tenant { id } session { accessToken }` + userErrors + `} }`},
+			`mutation($registration: String!, $password: String!) { confirmRegistration(input: {token: $registration, password: $password}) { tenant { id } session { accessToken }` + userErrors + `} }`},
 		"createApiKey": {`select from control.tenants where id = $1 for update`,
 			`mutation { createApiKey(input: {name: "New", scopes: [ORDERS_READ]}) { secret` + userErrors + `} }`},
 		"rotateApiKey": {`select from control.api_keys where tenant_id = $1 for update`,
@@ -436,7 +438,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 				values[name] = api.Ring.Token(purpose, link)
 			}
 			values["newSlug"] = "n" + r.Slug[1:]
-			values["registration"] = api.Ring.Token("registration", halfRegistration(t, "m"+r.Slug[1:], values["new"].(string)))
+			values["registration"] = api.Ring.Token("registration", halfRegistration(t, "m"+r.Slug[1:], values["new"].(string), r.Email))
 			for name := range values {
 				if !strings.Contains(m.mutation, "$"+name+":") {
 					delete(values, name)

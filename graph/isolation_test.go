@@ -555,6 +555,7 @@ var text = map[string]string{
 	"RegisterTenantInput.email":                "as SignInInput.email",
 	"RegisterTenantInput.password":             "a secret",
 	"RegisterTenantInput.displayName":          "not unique",
+	"ConfirmRegistrationInput.password":        "a secret",
 	"ConfirmRegistrationInput.slug":            "as RegisterTenantInput.slug, for who holds a token",
 	"ReauthenticateInput.password":             "a secret",
 	"ResetPasswordInput.newPassword":           "a secret",

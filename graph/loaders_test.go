@@ -215,7 +215,11 @@ func TestOneConnectionPerPoolIsEnough(t *testing.T) {
 				a := newResident(t, wide)
 				token := signIn(t, narrow, a.Client).AccessToken
 				answer := ask(t, narrow, token, op.document, op.variables(a, a.things), nil)
-				if answer.status != 200 || strings.Contains(answer.body, `"errors"`) || !strings.Contains(answer.body, op.hit(a)) {
+				hit := op.hit(a)
+				if op.name == "requestToJoin" { // whose token the other server made, with another key
+					hit = "BAD_CREDENTIALS"
+				}
+				if answer.status != 200 || strings.Contains(answer.body, `"errors"`) || !strings.Contains(answer.body, hit) {
 					t.Errorf("%s: %d %s %v", op.name, answer.status, answer.body, lines.of(answer.header))
 				}
 			}

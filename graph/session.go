@@ -106,7 +106,7 @@ func (r *mutationResolver) ConfirmRegistration(ctx context.Context, in generated
 	if err != nil {
 		return nil, err
 	}
-	made, err := r.Auth.ConfirmRegistration(ctx, in.Token, in.Slug.Value())
+	made, err := r.Auth.ConfirmRegistration(ctx, auth.Confirmation{Token: in.Token, Password: in.Password.Value(), Slug: in.Slug.Value()})
 	if keep {
 		auth.KeepInCookie(ctx, made.Session)
 	}

@@ -179,8 +179,11 @@ func TestServeRegistersByMail(t *testing.T) {
 	if in := signIn(); !strings.Contains(in, "BAD_CREDENTIALS") {
 		t.Errorf("signing in before the address is confirmed: %s", in)
 	}
-	const confirm = `mutation($token: String!) { confirmRegistration(input: {token: $token}) { tenant { slug } session { accessToken } userErrors { code } } }`
-	if made := misled(t, origin, confirm, map[string]any{"token": link[1]}); !strings.Contains(made, `"slug":"sohn"`) || !strings.Contains(made, `"accessToken":"ey`) {
+	const confirm = `mutation($token: String!, $password: String) { confirmRegistration(input: {token: $token, password: $password}) { tenant { slug } session { accessToken } userErrors { code } } }`
+	if refused := misled(t, origin, confirm, map[string]any{"token": link[1]}); !strings.Contains(refused, "BAD_CREDENTIALS") {
+		t.Errorf("confirming without the password: %s", refused)
+	}
+	if made := misled(t, origin, confirm, map[string]any{"token": link[1], "password": password}); !strings.Contains(made, `"slug":"sohn"`) || !strings.Contains(made, `"accessToken":"ey`) {
 		t.Fatalf("confirming: %s", made)
 	}
 	if again := misled(t, origin, confirm, map[string]any{"token": link[1]}); !strings.Contains(again, `{"tenant":{"slug":"sohn"},"session":null,"userErrors":[]}`) {

@@ -6227,6 +6227,8 @@ enum RegisterTenantErrorCode {
 input ConfirmRegistrationInput {
   "What stands behind the ` + "`" + `#` + "`" + ` of the link."
   token: String!
+  "The password that ` + "`" + `registerTenant` + "`" + ` was given, again: the link alone may have come to somebody who never asked. May be left out where the address has an account."
+  password: String
   "Another short name, where that of the registration was taken meanwhile. Without it: that one."
   slug: String
   "Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API."
@@ -6255,7 +6257,7 @@ type ConfirmRegistrationUserError {
 
 "What can keep a registration from being confirmed."
 enum ConfirmRegistrationErrorCode {
-  "The token is not valid, or not any more."
+  "The token is not valid, or not any more; or this is not the password of the registration: see ` + "`" + `field` + "`" + `."
   BAD_CREDENTIALS
   "The short name is outside its bounds."
   INVALID
@@ -27191,7 +27193,7 @@ func (ec *executionContext) unmarshalInputConfirmRegistrationInput(ctx context.C
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"token", "slug", "keepRefreshTokenInCookie"}
+	fieldsInOrder := [...]string{"token", "password", "slug", "keepRefreshTokenInCookie"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -27205,6 +27207,13 @@ func (ec *executionContext) unmarshalInputConfirmRegistrationInput(ctx context.C
 				return it, err
 			}
 			it.Token = data
+		case "password":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Password = graphql.OmittableOf(data)
 		case "slug":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("slug"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)

@@ -222,6 +222,8 @@ type ConfirmEmailChangePayload struct {
 type ConfirmRegistrationInput struct {
 	// What stands behind the `#` of the link.
 	Token string `json:"token"`
+	// The password that `registerTenant` was given, again: the link alone may have come to somebody who never asked. May be left out where the address has an account.
+	Password graphql.Omittable[*string] `json:"password,omitempty"`
 	// Another short name, where that of the registration was taken meanwhile. Without it: that one.
 	Slug graphql.Omittable[*string] `json:"slug,omitempty"`
 	// Whether to keep the refresh token in a cookie that no script can read, and not in the answer. For pages that are served by the host of this API.

@@ -152,7 +152,7 @@ func TestTheRefreshTokenInACookie(t *testing.T) {
 	if made := b.send(t, register, nil); len(made.cookies) != 0 || !strings.Contains(made.body, `"confirmationSent":true,"session":null`) {
 		t.Errorf("registering by mail: %v %s", made.cookies, made.body)
 	}
-	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t, keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
+	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t, password: "a password, long enough", keepRefreshTokenInCookie: true}) { session { refreshToken } userErrors { message } } }`
 	var of uuid.UUID
 	if err := pgtest.Superuser(t).QueryRow(t.Context(), `select id from control.registrations where email = 'cookie@tests.example'`).Scan(&of); err != nil {
 		t.Fatal(err)

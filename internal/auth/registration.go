@@ -213,34 +213,46 @@ func (s *Service) SlugAvailable(ctx context.Context, slug string) (bool, error) 
 	return err == nil, err
 }
 
+// Confirmation is what somebody follows the link of a registration with.
+type Confirmation struct {
+	Token    string  // of the link
+	Password *string // of the registration: needed where the address has no account
+	Slug     *string // in the place of the one that was asked for; nil: that one
+}
+
 // ConfirmRegistration makes the tenant of a registration whose link came to its address:
 // with an account of that address and a session, or for the account that the address has
 // by now. That one keeps its password and its name, and no session begins: a mailbox is no
-// password. slug, unless it is nil, takes the place of the one that was asked for. A link
-// that was used shows the tenant that it made, and does nothing.
+// password. Nor is a password a mailbox: an account is made for who shows both, so that
+// nobody who follows the link of a stranger gets one whose password the stranger chose. A
+// link that was used shows the tenant that it made, and does nothing.
 //
-// All of it happens or nothing. A refused slug does not use the link up.
+// All of it happens or nothing. A refused slug or password does not use the link up.
 //
-// Errors, each naming its field: fault.BadCredential at token, the same for every reason;
-// fault.Invalid and fault.Taken at slug. Without a field: fault.TenantMismatch;
-// fault.RateLimited for other slugs.
-func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *string) (Registered, error) {
-	if slug != nil {
-		if err := control.CheckSlug(*slug); err != nil {
+// Errors, each naming its field: fault.BadCredential at token, the same for every reason,
+// and at password; fault.Invalid and fault.Taken at slug. Without a field:
+// fault.TenantMismatch; fault.RateLimited for other slugs, and for guesses.
+func (s *Service) ConfirmRegistration(ctx context.Context, c Confirmation) (Registered, error) {
+	if c.Slug != nil {
+		if err := control.CheckSlug(*c.Slug); err != nil {
 			return Registered{}, err
 		}
 		if err := s.countNetwork(ctx, slugsOfNetwork); err != nil {
 			return Registered{}, err
 		}
 	}
-	of, ok := s.ring.ParseToken(registrationPurpose, token)
+	of, ok := s.ring.ParseToken(registrationPurpose, c.Token)
 	if !ok {
 		of = uuid.Nil // which no registration has, and is looked for all the same
+	}
+	proven, err := s.proveRegistrant(ctx, of, c.Password)
+	if err != nil {
+		return Registered{}, err
 	}
 	var made Registered
 	var owner *controlsql.User
 	used := false
-	err := s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
 		made = Registered{}
 		held, err := q.LockRegistration(ctx, controlsql.LockRegistrationParams{ID: of})
 		if postgres.IsNoRows(err) {
@@ -254,8 +266,8 @@ func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *s
 			return err
 		}
 		r := control.Registration{Name: held.TenantName, Slug: held.Slug, Currency: held.CurrencyCode}
-		if slug != nil {
-			r.Slug = *slug
+		if c.Slug != nil {
+			r.Slug = *c.Slug
 		}
 		if err := cmp.Or(control.CheckSlug(r.Slug), agrees(ctx, r.Slug, "")); err != nil {
 			return err
@@ -264,14 +276,17 @@ func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *s
 		if owner, fresh, err = ownerOf(ctx, q, held); err != nil {
 			return err
 		}
+		if fresh && !proven {
+			return notTheRegistrants()
+		}
 		if made.Tenant, err = makeTenant(ctx, q, r, owner.ID, owner.Email, owner.DisplayName); err != nil {
 			return err
 		}
 		if err := q.UseRegistration(ctx, controlsql.UseRegistrationParams{ID: of, BecameID: &made.Tenant.ID}); err != nil {
 			return err
 		}
-		if fresh { // in which nobody has just given the password: who did may be somebody else
-			made.Session, err = s.beginUntil(ctx, q, owner.ID, made.Tenant.ID, 1, s.tokens.now().Add(sessionLifetime), false)
+		if fresh {
+			made.Session, err = s.begin(ctx, q, owner.ID, made.Tenant.ID, 1)
 		}
 		return err
 	})
@@ -282,6 +297,33 @@ func (s *Service) ConfirmRegistration(ctx context.Context, token string, slug *s
 		s.furnish(ctx, made.Tenant, owner.ID)
 	}
 	return made, nil
+}
+
+// proveRegistrant tells whether this is the password that a registration was made with.
+// False where none was given, or none is needed: the address has an account.
+//
+// Errors: those of ConfirmRegistration at token and password.
+func (s *Service) proveRegistrant(ctx context.Context, of uuid.UUID, password *string) (proven bool, err error) {
+	held, err := s.db.Control().GetRegistration(ctx, controlsql.GetRegistrationParams{ID: of})
+	if postgres.IsNoRows(err) {
+		return false, noRegistration()
+	}
+	if err != nil || held.HasAccount || held.PasswordHash == nil || password == nil {
+		return false, err
+	}
+	tried, err := s.beginTry(ctx, held.Email)
+	if err != nil {
+		return false, err
+	}
+	if proven, err = s.passwords.Verify(ctx, *password, *held.PasswordHash); err == nil && !proven {
+		return false, notTheRegistrants()
+	}
+	s.endTry(ctx, tried, err == nil)
+	return proven, err
+}
+
+func notTheRegistrants() error {
+	return fault.New(fault.BadCredential, "Give the password that you registered with. If you did not register, do nothing.").At("password")
 }
 
 func noRegistration() error {

@@ -74,7 +74,19 @@ func TestRegisterByMail(t *testing.T) {
 	if diff := cmp.Diff([]string{"confirm_registration"}, mailsTo(t, conn, r.Email)); diff != "" {
 		t.Error(diff)
 	}
-	made, err := s.ConfirmRegistration(ctx, token, nil)
+	// Whoever has the mailbox alone makes no account: a stranger may have chosen the password.
+	for name, password := range map[string]*string{"none": nil, "another": new("another password, long enough"), "an empty one": new("")} {
+		refused, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: password})
+		wantFault(t, "with the password "+name, err, fault.BadCredential, "password")
+		if refused != (Registered{}) {
+			t.Errorf("with the password %s: %+v", name, refused)
+		}
+	}
+	if n := hashed.Load(); n != 4 { // one of which wantNoAccount had
+		t.Errorf("%d hashes, want 4", n)
+	}
+	wantNoAccount(t, s, r)
+	made, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)})
 	if err != nil || made.Tenant.Slug != r.Tenant.Slug || made.Tenant.Name != r.Tenant.Name || made.Tenant.Currency != r.Tenant.Currency {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -86,9 +98,8 @@ func TestRegisterByMail(t *testing.T) {
 	if err != nil || who.Tenant.ID != made.Tenant.ID || who.Role != RoleOwner || who.User.Email != r.Email || who.User.DisplayName != r.DisplayName {
 		t.Fatalf("%+v, %v", who, err)
 	}
-	// Who has the mailbox has not given the password: what is dangerous asks for it.
-	if _, err := s.RequireRecent(NewContext(ctx, who)); !fault.Is(err, fault.Reauthenticate) {
-		t.Errorf("the session counts as one in which the password was just given: %v", err)
+	if _, err := s.RequireRecent(NewContext(ctx, who)); err != nil { // the password was just given
+		t.Error(err)
 	}
 	mustSignIn(t, ctx, s, made.Tenant, r)
 	if n := count(t, conn, `select count(*) from shared.categories where tenant_id = $1`, made.Tenant.ID); n != 1 {
@@ -98,7 +109,7 @@ func TestRegisterByMail(t *testing.T) {
 	// Used again, the link shows what it made, in the words of now, and does nothing.
 	alter(t, conn, 1, `update control.tenants set name = 'Renamed' where id = $1`, made.Tenant.ID)
 	for _, slug := range []*string{nil, new("another-" + r.Tenant.Slug[:20])} {
-		again, err := s.ConfirmRegistration(ctx, token, slug)
+		again, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword), Slug: slug})
 		if err != nil || again.Session != nil || again.Tenant.ID != made.Tenant.ID || again.Tenant.Name != "Renamed" || again.Tenant.Slug != r.Tenant.Slug {
 			t.Errorf("used again: %+v, %v", again, err)
 		}
@@ -164,7 +175,7 @@ func TestRegistrationsAreAskedForAlike(t *testing.T) {
 		}
 	}
 	signIn("before")
-	made, err := s.ConfirmRegistration(ctx, linkTo(t, s, r.Email), nil)
+	made, err := s.ConfirmRegistration(ctx, Confirmation{Token: linkTo(t, s, r.Email), Password: new(goodPassword)})
 	if err != nil || made.Session != nil {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -188,10 +199,10 @@ func TestAnAccountThatIsThereByThenIsKept(t *testing.T) {
 	later.Email, later.Password = first.Email, "a stranger's password"
 	token := mustAsk(t, s, later)
 	mine := mustAsk(t, s, first)
-	if made, err := s.ConfirmRegistration(ctx, mine, nil); err != nil || made.Session == nil {
+	if made, err := s.ConfirmRegistration(ctx, Confirmation{Token: mine, Password: new(goodPassword)}); err != nil || made.Session == nil {
 		t.Fatalf("%+v, %v", made, err)
 	}
-	made, err := s.ConfirmRegistration(ctx, token, nil)
+	made, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)})
 	if err != nil || made.Session != nil {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -208,7 +219,7 @@ func TestAnAccountThatIsThereByThenIsKept(t *testing.T) {
 	for _, token := range tokens {
 		group.Go(func() {
 			<-start
-			made, err := s.ConfirmRegistration(ctx, token, nil)
+			made, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)})
 			if err != nil {
 				t.Errorf("one of two links of an address: %v", err)
 			} else if made.Session != nil {
@@ -245,7 +256,7 @@ func TestARegistrationIsConfirmedOnce(t *testing.T) {
 				at = other
 			}
 			<-start
-			made, err := at.ConfirmRegistration(context.Background(), token, nil)
+			made, err := at.ConfirmRegistration(context.Background(), Confirmation{Token: token, Password: new(goodPassword)})
 			if err != nil {
 				t.Error(err)
 				return
@@ -278,21 +289,21 @@ func TestASlugThatWasTakenMeanwhile(t *testing.T) {
 	r, quicker := newcomer(), newcomer()
 	quicker.Tenant.Slug = r.Tenant.Slug
 	token := mustAsk(t, s, r)
-	if _, err := s.ConfirmRegistration(ctx, mustAsk(t, s, quicker), nil); err != nil {
+	if _, err := s.ConfirmRegistration(ctx, Confirmation{Token: mustAsk(t, s, quicker), Password: new(goodPassword)}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_, err := s.ConfirmRegistration(ctx, token, nil)
+		_, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)})
 		wantFault(t, "a slug that somebody has by now", err, fault.Taken, "slug")
 	}
 	for slug, code := range map[string]fault.Code{quicker.Tenant.Slug: fault.Taken, "admin": fault.Taken, "No slug": fault.Invalid, "": fault.Invalid} {
-		_, err := s.ConfirmRegistration(ctx, token, &slug)
+		_, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword), Slug: &slug})
 		wantFault(t, "another slug, "+slug, err, code, "slug")
 	}
 	slug := r.Tenant.Slug
 	wantNoAccount(t, s, Registration{Tenant: control.Registration{Slug: "nobody-has-this"}, Email: r.Email, Password: r.Password})
 	r.Tenant.Slug = newcomer().Tenant.Slug
-	made, err := s.ConfirmRegistration(ctx, token, &r.Tenant.Slug)
+	made, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword), Slug: &r.Tenant.Slug})
 	if err != nil || made.Session == nil || made.Tenant.Slug != r.Tenant.Slug {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -313,7 +324,7 @@ func TestRefusedRegistrationTokens(t *testing.T) {
 	alter(t, conn, 1, `update control.registrations set expires_at = now() where id = $1`, registrationOf(t, s, expired))
 	done := newcomer()
 	old := mustAsk(t, s, done)
-	if _, err := s.ConfirmRegistration(ctx, old, nil); err != nil {
+	if _, err := s.ConfirmRegistration(ctx, Confirmation{Token: old, Password: new(goodPassword)}); err != nil {
 		t.Fatal(err)
 	}
 	alter(t, conn, 1, `update control.registrations set expires_at = now() where id = $1`, registrationOf(t, s, old))
@@ -353,7 +364,7 @@ func TestRefusedRegistrationTokens(t *testing.T) {
 		"with a NUL":                   token + "\x00",
 	} {
 		ctx, counter := postgres.WithCounter(ctx)
-		made, err := s.ConfirmRegistration(ctx, refused, nil)
+		made, err := s.ConfirmRegistration(ctx, Confirmation{Token: refused, Password: new(goodPassword)})
 		if diff := cmp.Diff(noRegistration(), err); diff != "" || made != (Registered{}) {
 			t.Errorf("a token %s is told apart: %s", name, diff)
 		}
@@ -377,7 +388,7 @@ func TestRefusedRegistrationTokens(t *testing.T) {
 	if _, _, err := s.AcceptInvitation(ctx, Acceptance{Token: token, Password: new(goodPassword), DisplayName: new("A guest")}); !fault.Is(err, fault.BadCredential) {
 		t.Errorf("the token of a registration, shown for an invitation: %v", err)
 	}
-	if _, err := s.ConfirmRegistration(ctx, token, nil); err != nil { // nothing of that used it up
+	if _, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)}); err != nil { // nothing of that used it up
 		t.Errorf("the right one: %v", err)
 	}
 	mustSignIn(t, ctx, s, home, member)
@@ -466,7 +477,7 @@ func TestRegistrationsWait(t *testing.T) {
 		t.Errorf("%d registrations, mails %s", n, mailsTo(t, conn, r.Email))
 	}
 	// Earlier links work, and an hour later it begins anew.
-	if _, err := s.ConfirmRegistration(network, linkTo(t, s, r.Email), nil); err != nil {
+	if _, err := s.ConfirmRegistration(network, Confirmation{Token: linkTo(t, s, r.Email), Password: new(goodPassword)}); err != nil {
 		t.Error(err)
 	}
 	passes(t, s.attemptKey(registrationsOfAddress, r.Email), "61 minutes")
@@ -529,7 +540,7 @@ func TestSlugAvailable(t *testing.T) {
 	}
 	_, err := s.SlugAvailable(ctx, home.Slug)
 	wantFault(t, "too many", err, fault.RateLimited, "")
-	_, err = s.ConfirmRegistration(ctx, token, &home.Slug)
+	_, err = s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword), Slug: &home.Slug})
 	wantFault(t, "asking by a link", err, fault.RateLimited, "")
 	if _, err := s.SlugAvailable(from(freshNetwork()), home.Slug); err != nil {
 		t.Errorf("another network: %v", err)
@@ -553,7 +564,7 @@ func TestHalfRegistrationsAreForgotten(t *testing.T) {
 	if n := count(t, conn, `select count(*) from control.registrations where id = $1`, gone); n != 0 {
 		t.Error("what has expired is kept")
 	}
-	if _, err := s.ConfirmRegistration(context.Background(), kept, nil); err != nil {
+	if _, err := s.ConfirmRegistration(context.Background(), Confirmation{Token: kept, Password: new(goodPassword)}); err != nil {
 		t.Errorf("one that is good: %v", err)
 	}
 }
@@ -574,7 +585,7 @@ func TestSelfConfirming(t *testing.T) {
 	more := newcomer()
 	more.Email = r.Email
 	token := mustAsk(t, s, more)
-	if made, err := s.ConfirmRegistration(ctx, token, nil); err != nil || made.Session != nil {
+	if made, err := s.ConfirmRegistration(ctx, Confirmation{Token: token, Password: new(goodPassword)}); err != nil || made.Session != nil {
 		t.Errorf("%+v, %v", made, err)
 	}
 }
@@ -594,7 +605,7 @@ func TestAConfirmationIsWholeWhereverItIsCancelled(t *testing.T) {
 		counted, _ := postgres.WithCounter(ctx)
 		at := &cancelAt{Context: counted, cancel: cancel}
 		at.left.Store(step)
-		_, err := s.ConfirmRegistration(at, token, nil)
+		_, err := s.ConfirmRegistration(at, Confirmation{Token: token, Password: new(goodPassword)})
 		cancel()
 		stands := wantWholeOrNothing(t, conn, r.Tenant.Slug, r.Email)
 		if err == nil && !stands {
@@ -603,7 +614,7 @@ func TestAConfirmationIsWholeWhereverItIsCancelled(t *testing.T) {
 		if used := count(t, conn, `select count(*) from control.registrations where id = $1 and became_id is not null`, registrationOf(t, s, token)) == 1; used != stands {
 			t.Errorf("step %d: the link is used: %t, the tenant stands: %t", step, used, stands)
 		}
-		again, err := s.ConfirmRegistration(context.Background(), token, nil)
+		again, err := s.ConfirmRegistration(context.Background(), Confirmation{Token: token, Password: new(goodPassword)})
 		if err != nil || (again.Session == nil) != stands {
 			t.Errorf("step %d: confirming again: %+v, %v", step, again, err)
 		}

@@ -155,7 +155,7 @@ func TestSigningUpIsAsDocumented(t *testing.T) {
 		case "SignUp":
 			variables = map[string]any{"slug": "s" + unique[:30], "email": email, "password": apitest.Password}
 		case "Confirm", "ConfirmAgain":
-			variables = map[string]any{"token": link(t, api, email)}
+			variables = map[string]any{"token": link(t, api, email), "password": apitest.Password}
 		case "OneMore": // by who has signed up
 			who.Token = token
 			variables = map[string]any{"slug": "m" + unique[:30]}

@@ -19,6 +19,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/commonhold/commonhold/graph/generated"
+	"github.com/commonhold/commonhold/graph/relay"
 )
 
 // maxDefers is how many @defers of a document are heeded: each makes a part for
@@ -167,8 +168,8 @@ func (s *shapes) collect(declared *ast.Definition, set ast.SelectionSet, into ma
 	return true
 }
 
-// concurrent are the fields that have a resolver, type.field in lower case. gqlgen
-// defers these alone, and of them none of the root.
+// concurrent are the fields that have a resolver, or a method that takes a context,
+// type.field in lower case. gqlgen defers these alone, and of them none of the root.
 var concurrent = func() map[string]bool {
 	fields := make(map[string]bool)
 	root := reflect.TypeFor[generated.ResolverRoot]()
@@ -179,6 +180,9 @@ var concurrent = func() map[string]bool {
 		for field := range kind.Type.Out(0).Methods() {
 			fields[strings.ToLower(kind.Name+"."+field.Name)] = true
 		}
+	}
+	for field := range reflect.TypeFor[*relay.PageInfo]().Methods() {
+		fields["pageinfo."+strings.ToLower(field.Name)] = true
 	}
 	return fields
 }()

@@ -14,7 +14,7 @@ on conflict (key) do update set
         when power(2, a.failures - @free::integer) * @first_wait::float8 > @longest_wait::float8 then @longest_wait::float8
         else power(2, a.failures - @free::integer) * @first_wait::float8 end,
     expires_at = greatest(a.known_until, now() + interval '1 second' * @memory::float8)
-where a.next_at <= now()
+where a.next_at <= now() or a.failures < @free::integer
 returning coalesce(a.known_until > now(), false)::boolean as known;
 
 -- name: GetAttempt :one

@@ -7,6 +7,13 @@ insert into registrations (id, email, display_name, password_hash, tenant_name, 
 values (@id, @email, @display_name, @password_hash, @tenant_name, @slug, @currency_code, now() + interval '24 hours')
 returning expires_at, exists (select from users as u where u.email = registrations.email)::boolean as has_account;
 
+-- name: GetRegistration :one
+-- GetRegistration reads what the password of a registration is, and whether its address
+-- has an account by now. No row: as LockRegistration.
+select r.email, r.password_hash, exists (select from users as u where u.email = r.email)::boolean as has_account
+from registrations as r
+where r.id = @id and r.expires_at > now();
+
 -- name: LockRegistration :one
 -- LockRegistration reads a registration, used or not, and keeps it as it is until this
 -- transaction ends: of several who confirm it at once, the others wait here. No row: its

@@ -19,7 +19,7 @@ on conflict (key) do update set
         when power(2, a.failures - $3::integer) * $4::float8 > $5::float8 then $5::float8
         else power(2, a.failures - $3::integer) * $4::float8 end,
     expires_at = greatest(a.known_until, now() + interval '1 second' * $2::float8)
-where a.next_at <= now()
+where a.next_at <= now() or a.failures < $3::integer
 returning coalesce(a.known_until > now(), false)::boolean as known
 `
 

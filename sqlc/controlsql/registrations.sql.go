@@ -90,6 +90,31 @@ func (q *Queries) DeleteOldRegistrations(ctx context.Context) error {
 	return err
 }
 
+const getRegistration = `-- name: GetRegistration :one
+select r.email, r.password_hash, exists (select from users as u where u.email = r.email)::boolean as has_account
+from registrations as r
+where r.id = $1 and r.expires_at > now()
+`
+
+type GetRegistrationParams struct {
+	ID uuid.UUID
+}
+
+type GetRegistrationRow struct {
+	Email        string
+	PasswordHash *string
+	HasAccount   bool
+}
+
+// GetRegistration reads what the password of a registration is, and whether its address
+// has an account by now. No row: as LockRegistration.
+func (q *Queries) GetRegistration(ctx context.Context, arg GetRegistrationParams) (*GetRegistrationRow, error) {
+	row := q.db.QueryRow(ctx, getRegistration, arg.ID)
+	var i GetRegistrationRow
+	err := row.Scan(&i.Email, &i.PasswordHash, &i.HasAccount)
+	return &i, err
+}
+
 const lockRegistration = `-- name: LockRegistration :one
 select id, email, display_name, password_hash, tenant_name, slug, currency_code, created_at, expires_at, became_id from registrations
 where id = $1 and expires_at > now()

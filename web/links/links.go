@@ -66,6 +66,23 @@ var all = []page{
 		Done:     "This is the address of your account now. Sign in with it.",
 	},
 	{
+		Path: job.PathConfirm, Title: "Confirm your registration", Button: "Confirm",
+		Lead:     "If there is an account of your address already, no password is needed.",
+		Document: `mutation ConfirmRegistrationByLink($input: ConfirmRegistrationInput!) { did: confirmRegistration(input: $input) { tenant { name slug } session { accessToken } userErrors { field message code } } }`,
+		Fields: []field{
+			{Name: "password", Label: "Password", Hint: "The one that you chose when you registered.", Type: "password", Complete: "current-password"},
+			{Name: "slug", Label: "Another short name", Hint: "Lower-case letters, digits and hyphens.", Type: "text", Complete: "off", Later: true},
+		},
+		Done: "It is yours. Sign in.",
+	},
+	{
+		Path: Prefix + "/join", Title: "Join", Button: "Send me an invitation",
+		Lead:     "An invitation comes by mail.",
+		Document: `mutation RequestToJoinByLink($input: RequestToJoinInput!) { did: requestToJoin(input: $input) { userErrors { field message code } } }`,
+		Fields:   []field{{Name: "email", Label: "Your e-mail address", Hint: "At a domain that the link is for.", Type: "email", Complete: "email", Required: true}},
+		Done:     "Look into your mailbox: if you can join, an invitation is on its way.",
+	},
+	{
 		Path: job.PathInvite, Title: "Join", Button: "Join",
 		Lead:     "If there is an account of your address, its password lets you in. If not, choose one now.",
 		Document: `mutation AcceptInvitationByLink($input: AcceptInvitationInput!) { did: acceptInvitation(input: $input) { membership { tenant { name slug } } session { accessToken } userErrors { field message code } } }`,

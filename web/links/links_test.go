@@ -28,7 +28,7 @@ func TestDocumentsAreOfTheSchema(t *testing.T) {
 func TestPagesAreServed(t *testing.T) {
 	t.Parallel()
 	for path, status := range map[string]int{
-		"/links/reset": http.StatusOK, "/links/invite": http.StatusOK, "/links/email": http.StatusOK, "/links/links.js": http.StatusOK, "/links/links.css": http.StatusOK,
+		"/links/reset": http.StatusOK, "/links/invite": http.StatusOK, "/links/email": http.StatusOK, "/links/confirm": http.StatusOK, "/links/join": http.StatusOK, "/links/links.js": http.StatusOK, "/links/links.css": http.StatusOK,
 		"/links/": http.StatusNotFound, "/links/page.html": http.StatusNotFound, "/links/reset/": http.StatusNotFound,
 	} {
 		w := httptest.NewRecorder()

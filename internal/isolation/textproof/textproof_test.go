@@ -82,6 +82,7 @@ var platform = map[string]string{
 	"CreateUserOfEmail":            "as CreateUser",
 	"LockUserOfEmail":              "a registration is of an address, and of no tenant yet",
 	"CreateRegistration":           "whether an address has an account, which decides what the mail to it says",
+	"GetRegistration":              "whether an address has an account, which decides whether who has its mail shows a password",
 	"GetUserForSignIn":             "sign-in knows an address, and no tenant yet",
 	"CreateMembership":             "a tenant's first member cannot be signed in to it yet",
 	"ListMembershipsOfUser":        "sign-in asks where the person may go: the question is across tenants",

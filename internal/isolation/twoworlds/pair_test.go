@@ -129,7 +129,7 @@ func (p *pair) settle(s *side, worlds ...*world) {
 	s.people = append(s.people, &person{email: "owner@" + s.name + ".example", role: auth.RoleOwner})
 	p.step()
 	const register = `mutation($i: RegisterTenantInput!) { registerTenant(input: $i) { confirmationSent userErrors { message } } }`
-	const confirm = `mutation($t: String!) { confirmRegistration(input: {token: $t}) { tenant { id } session { accessToken } userErrors { message } } }`
+	const confirm = `mutation($t: String!, $p: String) { confirmRegistration(input: {token: $t, password: $p}) { tenant { id } session { accessToken } userErrors { message } } }`
 	var made struct {
 		Data struct {
 			ConfirmRegistration struct {
@@ -147,7 +147,7 @@ func (p *pair) settle(s *side, worlds ...*world) {
 		if err := w.admin.QueryRow(context.Background(), `select id from control.registrations where email = $1`, s.people[0].email).Scan(&link); err != nil {
 			p.t.Fatalf("register a tenant: %v, %s", err, answered.body)
 		}
-		answered = w.send(p.t, &request{body: map[string]any{"query": confirm, "variables": map[string]any{"t": ring().Token("registration", link)}}})
+		answered = w.send(p.t, &request{body: map[string]any{"query": confirm, "variables": map[string]any{"t": ring().Token("registration", link), "p": s.password}}})
 		if err := json.Unmarshal(answered.body, &made); err != nil || made.Data.ConfirmRegistration.Session.AccessToken == "" {
 			p.t.Fatalf("confirm a registration: %s", answered.body)
 		}

@@ -268,7 +268,7 @@ func TestDeliverUnicode(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "", false)
 	for to, want := range map[string]string{"ada@exämple.example": "ada@xn--exmple-cua.example", "jörg@tests.example": "jörg@tests.example", "o'hara+x@tests.example": "o'hara+x@tests.example"} {
-		if err := client(t, "smtp://"+l.addr, nil).Deliver(t.Context(), render(t, job.Mail{Template: job.AlreadyRegistered, To: to, Tenant: "Größe"})); err != nil {
+		if err := client(t, "smtp://"+l.addr, nil).Deliver(t.Context(), render(t, job.Mail{Template: job.Welcome, To: to, Tenant: "Größe", Name: "Ada"})); err != nil {
 			t.Errorf("%s: %v", to, err)
 		}
 		if n := len(l.all(want)); n != 1 {

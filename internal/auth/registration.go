@@ -201,7 +201,7 @@ func (s *Service) slugIsFree(ctx context.Context, slug string) error {
 // Errors: fault.RateLimited.
 func (s *Service) SlugAvailable(ctx context.Context, slug string) (bool, error) {
 	if control.CheckSlug(slug) != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // no tenant can have it
 	}
 	if err := s.countNetwork(ctx, slugsOfNetwork); err != nil {
 		return false, err
@@ -272,7 +272,7 @@ func (s *Service) ConfirmRegistration(ctx context.Context, c Confirmation) (Regi
 		if err := cmp.Or(control.CheckSlug(r.Slug), agrees(ctx, r.Slug, "")); err != nil {
 			return err
 		}
-		fresh := false
+		var fresh bool
 		if owner, fresh, err = ownerOf(ctx, q, held); err != nil {
 			return err
 		}

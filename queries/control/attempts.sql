@@ -7,7 +7,7 @@
 insert into attempts as a (key, failures, last_at, next_at, expires_at)
 values (@key, 1, now(), now(), now() + interval '1 second' * @memory::float8)
 on conflict (key) do update set
-    failures = case when a.last_at + interval '1 second' * @memory::float8 <= now() then 1 else least(a.failures + 1, 500) end,
+    failures = case when a.last_at + interval '1 second' * @memory::float8 <= now() then 1 else least(a.failures + 1, 60 + @free::integer) end,
     last_at = now(),
     next_at = now() + interval '1 second' * case
         when a.last_at + interval '1 second' * @memory::float8 <= now() or a.failures < @free::integer then 0

@@ -24,13 +24,14 @@ select exists (select from users as u join memberships as m on m.user_id = u.id
 
 -- name: CreateInvitation :one
 -- CreateInvitation stores an invitation for seven days. One of the same address that has
--- expired gives its place up. No row: one is open.
+-- expired gives its place up, and so does one that somebody had by a link: a member's word
+-- goes before it. No row: one is open that a member sent.
 insert into invitations (tenant_id, id, email, role, invited_by, expires_at)
 values (@tenant_id, @id, @email, @role, @invited_by, now() + interval '7 days')
 on conflict (tenant_id, email) where accepted_at is null and revoked_at is null do update set
     id = excluded.id, role = excluded.role, invited_by = excluded.invited_by, link_id = null,
     created_at = now(), sent_at = now(), expires_at = excluded.expires_at
-where invitations.expires_at <= now()
+where invitations.expires_at <= now() or invitations.link_id is not null
 returning *;
 
 -- name: LockInvitation :one

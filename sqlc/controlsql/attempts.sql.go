@@ -12,7 +12,7 @@ const attempt = `-- name: Attempt :one
 insert into attempts as a (key, failures, last_at, next_at, expires_at)
 values ($1, 1, now(), now(), now() + interval '1 second' * $2::float8)
 on conflict (key) do update set
-    failures = case when a.last_at + interval '1 second' * $2::float8 <= now() then 1 else least(a.failures + 1, 500) end,
+    failures = case when a.last_at + interval '1 second' * $2::float8 <= now() then 1 else least(a.failures + 1, 60 + $3::integer) end,
     last_at = now(),
     next_at = now() + interval '1 second' * case
         when a.last_at + interval '1 second' * $2::float8 <= now() or a.failures < $3::integer then 0

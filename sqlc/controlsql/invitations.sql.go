@@ -96,7 +96,7 @@ values ($1, $2, $3, $4, $5, now() + interval '7 days')
 on conflict (tenant_id, email) where accepted_at is null and revoked_at is null do update set
     id = excluded.id, role = excluded.role, invited_by = excluded.invited_by, link_id = null,
     created_at = now(), sent_at = now(), expires_at = excluded.expires_at
-where invitations.expires_at <= now()
+where invitations.expires_at <= now() or invitations.link_id is not null
 returning tenant_id, id, email, role, invited_by, created_at, sent_at, expires_at, accepted_at, accepted_by, revoked_at, link_id
 `
 
@@ -109,7 +109,8 @@ type CreateInvitationParams struct {
 }
 
 // CreateInvitation stores an invitation for seven days. One of the same address that has
-// expired gives its place up. No row: one is open.
+// expired gives its place up, and so does one that somebody had by a link: a member's word
+// goes before it. No row: one is open that a member sent.
 func (q *Queries) CreateInvitation(ctx context.Context, arg CreateInvitationParams) (*Invitation, error) {
 	row := q.db.QueryRow(ctx, createInvitation,
 		arg.TenantID,

@@ -25,7 +25,7 @@ export default [{
       acceptedIdNames: ['id'], acceptedIdTypes: ['ID'],
       exceptions: {
         suffixes: ['Connection', 'Edge', 'Payload', 'Error'],
-        types: ['Membership', 'Money', 'PageInfo', 'Session', 'TenantStats', 'Viewer'],
+        types: ['Membership', 'Money', 'Onboarding', 'OnboardingStep', 'PageInfo', 'Session', 'TenantStats', 'Viewer'],
       },
     }],
     // Connections have `nodes` beside `edges`, and what is short and has no cursor is a

@@ -23,7 +23,7 @@ func (r *queryResolver) APIKeys(ctx context.Context, first *int32, after *string
 		return nil, err
 	}
 	c := &generated.APIKeyConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listAPIKeys, apiKeyCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listAPIKeys, apiKeyCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(k *accountsql.ApiKey) *generated.APIKeyEdge {

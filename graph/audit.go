@@ -37,7 +37,7 @@ func (r *queryResolver) AuditLog(ctx context.Context, first *int32, after *strin
 		return listEvents(ctx, r.DB.Home(t.ID).Read(), p, conditions)
 	}
 	c := &generated.AuditEventConnection{Filter: conditions}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, list, eventCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, list, eventCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(e *tenantsql.Event) *generated.AuditEventEdge {
@@ -95,7 +95,7 @@ func (r *queryResolver) AccessLog(ctx context.Context, first *int32, after *stri
 	list := func(ctx context.Context, p page) ([]*accountsql.AccessEvent, error) {
 		return listAccessEvents(ctx, r.DB.Account(t.ID).Read(), p, c.Filter)
 	}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, list, accessEventCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, list, accessEventCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(e *accountsql.AccessEvent) *generated.AccessEventEdge {

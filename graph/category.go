@@ -68,7 +68,7 @@ func (r *queryResolver) Categories(ctx context.Context, first *int32, after *str
 		return nil, err
 	}
 	c := &generated.CategoryConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listCategories, categoryCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listCategories, categoryCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(row *tenantsql.Category) *generated.CategoryEdge {

@@ -78,7 +78,7 @@ func (r *queryResolver) Customers(ctx context.Context, first *int32, after *stri
 		return nil, err
 	}
 	c := &generated.CustomerConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listCustomers, customerCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listCustomers, customerCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(row *tenantsql.Customer) *generated.CustomerEdge {

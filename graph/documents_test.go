@@ -196,3 +196,44 @@ func TestStatementsAreForetold(t *testing.T) {
 		}
 	}
 }
+
+// What the recipe of docs/adding-a-noun.md calls in this package is there: it is written
+// once, and the code goes on.
+func TestTheRecipeCallsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	recipe, err := os.ReadFile("../docs/adding-a-noun.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := string(recipe)
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there += string(code)
+	}
+	called := regexp.MustCompile(`(?:^|[^\w.\])])([a-z]\w*)\(`)
+	known := regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?(\w+)`)
+	names := map[string]bool{"func": true, "append": true, "len": true, "new": true, "make": true}
+	for _, name := range known.FindAllStringSubmatch(there, -1) {
+		names[name[1]] = true
+	}
+	calls := 0
+	for _, block := range regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(recipe), -1) {
+		code := regexp.MustCompile("`[^`]*`").ReplaceAllString(block[1], "``") // what it asks of the API is no call
+		for _, call := range called.FindAllStringSubmatch(code, -1) {
+			calls++
+			if !names[call[1]] {
+				t.Errorf("the recipe calls %s, which nobody has", call[1])
+			}
+		}
+	}
+	if calls < 10 {
+		t.Errorf("%d calls were looked at", calls)
+	}
+}

@@ -328,7 +328,7 @@ func TestEveryKeyedMutationMeetsAConflict(t *testing.T) {
 			}
 			body := make(chan string)
 			go func() { body <- string(withKey(r.Client, "key").Do(t, op.document, op.variables(r, r.things)).Body) }()
-			waitsFor(t, super)
+			waitFor(t, super, 1)
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -350,17 +350,20 @@ func halfRegistration(t *testing.T, slug, email, somebody string) uuid.UUID {
 	return registration
 }
 
-// waitsFor returns once somebody waits for a lock that holder has.
-func waitsFor(t *testing.T, holder *pgx.Conn) {
+// waitFor returns once so many wait for a lock that holder has, or for each other behind it.
+func waitFor(t *testing.T, holder *pgx.Conn, many int) {
 	t.Helper()
 	watcher := pgtest.Superuser(t)
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		waiting := columnOne[bool](t, watcher, `select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))`, int32(holder.PgConn().PID())) //nolint:gosec // a pid
-		if waiting {
+		waiting := columnOne[int](t, watcher, `with recursive waiting as (
+				select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid))
+				union select a.pid from pg_stat_activity as a join waiting as w on w.pid = any(pg_blocking_pids(a.pid)))
+			select count(*) from waiting`, int32(holder.PgConn().PID())) //nolint:gosec // a pid
+		if waiting >= many {
 			return
 		}
 		if time.Now().After(until) {
-			t.Error("nobody waits")
+			t.Errorf("%d wait, not %d", waiting, many)
 			return
 		}
 	}
@@ -452,7 +455,7 @@ func TestEveryOtherMutationMeetsAConflict(t *testing.T) {
 			before := columnsOf(t, r.Tenant.ID)
 			answered := make(chan *apitest.Answer)
 			go func() { answered <- r.Do(t, m.mutation, values) }()
-			waitsFor(t, super)
+			waitFor(t, super, 1)
 			a := <-answered
 			if a.Status != http.StatusOK || len(a.Errors) > 0 || strings.Count(string(a.Body), `"code":`) != 1 || !strings.Contains(string(a.Body), `"code":"CONFLICT"`) || strings.Contains(string(a.Body), "accessToken\":\"") {
 				t.Errorf("%d %s", a.Status, a.Body)

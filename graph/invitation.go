@@ -19,7 +19,7 @@ func (r *queryResolver) Invitations(ctx context.Context, first *int32, after *st
 		return nil, err
 	}
 	c := &generated.InvitationConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listInvitations, invitationCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listInvitations, invitationCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(i *accountsql.Invitation) *generated.InvitationEdge {

@@ -363,3 +363,36 @@ func TestAnInvitationIsSentAgain(t *testing.T) {
 		t.Error(r.body)
 	}
 }
+
+// Who invites an address and who takes its invitation back at the same moment wait for each
+// other, and do not stand in each other's way: the invitation is locked before the tenant.
+func TestInvitingAndTakingBackAtOnce(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	of := newInvited(t, api, owner, someAddress(), "VIEWER")
+	holder := pgtest.Superuser(t)
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `select from control.tenants where id = $1 for update`, owner.Tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan string, 2)
+	for waiting, document := range []string{
+		`mutation { inviteMember(input: {email: "` + of.email + `", role: VIEWER}) { userErrors { code } } }`,
+		`mutation { revokeInvitation(input: {id: "` + of.id + `"}) { userErrors { code } } }`,
+	} {
+		go func() { answers <- string(owner.Do(t, document, nil).Body) }()
+		waitFor(t, holder, waiting+1)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if answer := <-answers; !strings.Contains(answer, `"userErrors":[]`) && !strings.Contains(answer, `"TAKEN"`) {
+			t.Error(answer)
+		}
+	}
+}

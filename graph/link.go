@@ -25,7 +25,7 @@ func (r *queryResolver) InvitationLinks(ctx context.Context, first *int32, after
 		return nil, err
 	}
 	c := &generated.InvitationLinkConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listInvitationLinks, invitationLinkCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listInvitationLinks, invitationLinkCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(l *accountsql.InvitationLink) *generated.InvitationLinkEdge {

@@ -315,6 +315,31 @@ func TestMailsByALinkAreBounded(t *testing.T) {
 	}
 }
 
+// What a member sends goes before what somebody asked for by a link, whose token is good
+// for nothing then.
+func TestAMembersInvitationGoesBeforeALinks(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	owner := api.NewTenant(t)
+	_, token := newLink(t, owner, "VIEWER", "tests.example")
+	email := someAddress()
+	byLink := requested(t, api, token, email)
+	byMember := newInvited(t, api, owner, email, "ADMIN")
+	if r := accept(t, api, "", byLink, "a password of mine", "Somebody"); !strings.Contains(r.body, "BAD_CREDENTIALS") {
+		t.Errorf("by the link: %s", r.body)
+	}
+	// Asked again, the link leaves what the member sent alone.
+	if again := requested(t, api, token, email); again != byMember.token {
+		t.Error("another invitation was sent")
+	}
+	if r := accept(t, api, "", byMember.token, "a password of mine", "Somebody"); !strings.Contains(r.body, `"role":"ADMIN"`) {
+		t.Errorf("by the member: %s", r.body)
+	}
+	if uses := columnOne[int](t, pgtest.Superuser(t), `select uses from control.invitation_links where tenant_id = $1`, owner.Tenant.ID); uses != 0 {
+		t.Errorf("the link was used %d times", uses)
+	}
+}
+
 // Nobody gives by a link what they do not hold, whatever they were a moment ago, and
 // nobody makes an owner by one.
 func TestWhoMayMakeALinkForWhat(t *testing.T) {

@@ -189,7 +189,7 @@ type childPage[P comparable] struct {
 // loadPage lists what belongs to one parent, from the newest to the oldest.
 //
 // Errors: as between; those of the loader.
-func loadPage[P comparable, R any](parent P, list string, loader func(*loaders) *dataloadgen.Loader[childPage[P], []*R]) func(context.Context, page) ([]*R, error) {
+func loadPage[P comparable, R any](parent P, list string, loader func(*loaders) *dataloadgen.Loader[childPage[P], []*R]) lister[R] {
 	return func(ctx context.Context, p page) ([]*R, error) {
 		b, err := between(p, list, true, lowestTime, highestTime)
 		if err != nil {

@@ -30,7 +30,7 @@ func (r *queryResolver) Members(ctx context.Context, first *int32, after *string
 		return nil, err
 	}
 	c := &generated.MemberConnection{}
-	if c.Nodes, c.PageInfo, err = turn(ctx, p, r.listMembers, memberCursor); err != nil {
+	if c.Nodes, c.PageInfo, err = readPage(ctx, p, r.listMembers, memberCursor); err != nil {
 		return nil, err
 	}
 	c.Edges = apply(c.Nodes, func(m *accountsql.Membership) *generated.MemberEdge {

@@ -93,8 +93,8 @@ func (r *orderConnectionResolver) TotalCount(ctx context.Context, c *generated.O
 	return toInt(n), err
 }
 
-func orderPage(ctx context.Context, p page, list func(context.Context, page) ([]*tenantsql.Order, error)) ([]*tenantsql.Order, *relay.PageInfo, []*generated.OrderEdge, error) {
-	nodes, info, err := turn(ctx, p, list, orderCursor)
+func orderPage(ctx context.Context, p page, list lister[tenantsql.Order]) ([]*tenantsql.Order, *relay.PageInfo, []*generated.OrderEdge, error) {
+	nodes, info, err := readPage(ctx, p, list, orderCursor)
 	return nodes, info, apply(nodes, func(row *tenantsql.Order) *generated.OrderEdge {
 		return &generated.OrderEdge{Cursor: orderCursor(row), Node: row}
 	}), err

@@ -157,11 +157,14 @@ func storable(key any) bool {
 	return true
 }
 
-// turn reads a page of a list, and says what lies beyond it. The row too many tells of
+// lister reads the rows of a page, and one more if there is one.
+type lister[T any] func(context.Context, page) ([]*T, error)
+
+// readPage reads a page of a list, and says what lies beyond it. The row too many tells of
 // the direction of paging; of the other one a further read does, where somebody asks.
 //
 // Errors: those of list.
-func turn[T any](ctx context.Context, p page, list func(context.Context, page) ([]*T, error), cursor func(*T) string) ([]*T, *relay.PageInfo, error) {
+func readPage[T any](ctx context.Context, p page, list lister[T], cursor func(*T) string) ([]*T, *relay.PageInfo, error) {
 	rows, err := list(ctx, p)
 	if err != nil {
 		return nil, nil, err

@@ -78,9 +78,9 @@ func (r *productConnectionResolver) TotalCount(ctx context.Context, c *generated
 	return toInt(n), err
 }
 
-func productPage(ctx context.Context, p page, list func(context.Context, page) ([]*tenantsql.Product, error), by generated.ProductOrderField) ([]*tenantsql.Product, *relay.PageInfo, []*generated.ProductEdge, error) {
+func productPage(ctx context.Context, p page, list lister[tenantsql.Product], by generated.ProductOrderField) ([]*tenantsql.Product, *relay.PageInfo, []*generated.ProductEdge, error) {
 	cursor := func(row *tenantsql.Product) string { return productCursor(row, by) }
-	nodes, info, err := turn(ctx, p, list, cursor)
+	nodes, info, err := readPage(ctx, p, list, cursor)
 	return nodes, info, apply(nodes, func(row *tenantsql.Product) *generated.ProductEdge {
 		return &generated.ProductEdge{Cursor: cursor(row), Node: row}
 	}), err

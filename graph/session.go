@@ -89,7 +89,7 @@ func (r *mutationResolver) RegisterTenant(ctx context.Context, in generated.Regi
 	if err != nil {
 		return nil, err
 	}
-	made, err := r.Auth.RegisterTenant(ctx, auth.Request{
+	made, err := r.Auth.RegisterTenant(ctx, auth.TenantRequest{
 		Tenant: control.Registration{Name: in.TenantName, Slug: in.Slug, Currency: string(in.CurrencyCode)},
 		Email:  in.Email.Value(), Password: in.Password.Value(), DisplayName: in.DisplayName.Value(),
 	})

@@ -97,6 +97,32 @@ func TestLinksInABrowser(t *testing.T) {
 	says("#done", "This is the address of your account now.")
 	signIn(t, origin, "acme", "chief@acme.example")
 
+	// Somebody else was quicker with the short name.
+	const register = `mutation { registerTenant(input: {tenantName: "Initech", slug: "initech", email: "owner@globex.example", password: "` + fresh + `", displayName: "Initech"}) { confirmationSent userErrors { message } } }`
+	ask(t, origin, "", register, &nothing)
+	ask(t, origin, signIn(t, origin, "acme", "chief@acme.example"), `mutation { registerTenant(input: {tenantName: "Initech", slug: "initech"}) { tenant { slug } userErrors { message } } }`, &nothing)
+	open(mailed(t, origin, "Initech: you have an account already"))
+	if hidden := graphiqltest.Value[bool](page, `document.querySelector("#slug").closest(".field").hidden`); !hidden {
+		t.Error("another short name is asked for at once")
+	}
+	page.Click("button")
+	says("#slug-error", "in use")
+	fill("slug", "initech-two")
+	page.Click("button")
+	says("#done", "Initech (initech-two)")
+	signIn(t, origin, "initech-two", "owner@globex.example")
+
+	var link struct{ CreateInvitationLink struct{ Token string } }
+	ask(t, origin, signIn(t, origin, "acme", "chief@acme.example"), `mutation { createInvitationLink(input: {role: VIEWER, allowedDomains: ["vandelay.example"]}) { token userErrors { message } } }`, &link)
+	open(origin + "/links/join#" + link.CreateInvitationLink.Token)
+	fill("email", "somebody@elsewhere.example")
+	page.Click("button")
+	says("#email-error", "vandelay.example")
+	fill("email", "art@vandelay.example")
+	page.Click("button")
+	says("#done", "Look into your mailbox")
+	mailed(t, origin, "Invitation to Acme")
+
 	open(origin + "/links/reset")
 	says("#problem", "something of it is missing")
 	page.NoProblems()

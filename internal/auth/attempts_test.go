@@ -13,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/commonhold/commonhold/internal/fault"
+	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
 // from is a request that comes from a network.
@@ -165,6 +167,39 @@ func TestGuessesAtOnce(t *testing.T) {
 	group.Wait()
 	if tried := hashed.Load() - before; tried > 13 || refused.Load() < 27 {
 		t.Errorf("%d guesses were looked at, %d refused", tried, refused.Load())
+	}
+}
+
+// However many tries are free, somebody has to wait after them.
+func TestManyFreeTriesEnd(t *testing.T) {
+	t.Parallel()
+	s, _ := newService(t, pgtest.New(t))
+	super := pgtest.Superuser(t)
+	for _, free := range []int32{1, 499, 500, 501, 2000} {
+		l := limit{"a test", free, time.Minute, time.Hour, 24 * time.Hour}
+		key := s.attemptKey(l, id.New().String())
+		count := func() error {
+			return s.db.InControlTx(context.Background(), func(q *controlsql.Queries) error {
+				_, err := s.countAttempt(context.Background(), q, l, key)
+				return err
+			})
+		}
+		if err := count(); err != nil {
+			t.Fatal(err)
+		}
+		alter(t, super, 1, `update control.attempts set failures = $2 where key = $1`, key, free)
+		if err := count(); err != nil { // who has used them up is let through once
+			t.Errorf("after %d: %v", free, err)
+		}
+		for n := range 3 {
+			if n > 0 { // and after each wait once more, for which the next one is longer
+				passes(t, key, "1 hour")
+				if err := count(); err != nil {
+					t.Errorf("after %d, and a wait: %v", free, err)
+				}
+			}
+			wantFault(t, fmt.Sprintf("the next after %d", free), count(), fault.RateLimited, "")
+		}
 	}
 }
 

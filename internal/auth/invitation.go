@@ -87,6 +87,9 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 		return nil, err
 	}
 	made, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Invitation, error) {
+		if err := q.LockInvitationOfEmail(ctx, controlsql.LockInvitationOfEmailParams{TenantID: caller.Tenant.ID, Email: email}); err != nil {
+			return nil, err
+		}
 		if err := lockInviter(ctx, q, caller, role); err != nil {
 			return nil, err
 		}

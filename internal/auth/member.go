@@ -128,7 +128,11 @@ func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, was *
 		return nil, err
 	}
 	if changed.Status == string(MemberRemoved) {
-		if err := endWaysIn(ctx, q, actor, changed); err != nil {
+		why := "member removed"
+		if err := q.EndSessionsOfMember(ctx, controlsql.EndSessionsOfMemberParams{TenantID: changed.TenantID, UserID: changed.UserID, RevokedWhy: &why}); err != nil {
+			return nil, err
+		}
+		if err := revokeKeysOf(ctx, q, actor, changed, why); err != nil {
 			return nil, err
 		}
 	}
@@ -141,16 +145,9 @@ func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, was *
 	return changed, recordAccess(ctx, q, changed.TenantID, actor, "member.changed", changed.ID.UUID(), map[string]any{"before": shown(was), "after": shown(changed)})
 }
 
-// endWaysIn ends what let a removed member in. Should the person come back, none of it
-// does.
-func endWaysIn(ctx context.Context, q *controlsql.Queries, actor *id.User, removed *controlsql.Membership) error {
-	why := "member removed"
-	if err := q.EndSessionsOfMember(ctx, controlsql.EndSessionsOfMemberParams{TenantID: removed.TenantID, UserID: removed.UserID, RevokedWhy: &why}); err != nil {
-		return err
-	}
-	if err := control.TellOfUser(ctx, q, removed.UserID); err != nil {
-		return err
-	}
+// revokeKeysOf ends the API keys of a removed member. Should the person come back, the keys
+// do not.
+func revokeKeysOf(ctx context.Context, q *controlsql.Queries, actor *id.User, removed *controlsql.Membership, why string) error {
 	keys, err := q.RevokeAPIKeysOfMember(ctx, controlsql.RevokeAPIKeysOfMemberParams{TenantID: removed.TenantID, CreatedBy: removed.UserID})
 	if err != nil {
 		return err

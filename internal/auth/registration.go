@@ -43,8 +43,8 @@ func (r *Registration) validate() error {
 // program needs no mailbox. It belongs to the start of a server that nobody else reaches.
 func (s *Service) SelfConfirming() { s.unconfirmed = true }
 
-// Request is what somebody asks a tenant with.
-type Request struct {
+// TenantRequest is what somebody asks a tenant with.
+type TenantRequest struct {
 	Tenant control.Registration
 	// Of the owner, where nobody is signed in; else nil.
 	Email, Password, DisplayName *string
@@ -64,7 +64,7 @@ type Registered struct {
 // Errors, each naming its field: fault.Invalid, all fields at once; fault.Taken at slug,
 // for a reserved one too. Without a field: fault.TenantMismatch at the host of another
 // tenant; fault.RateLimited; fault.Unauthenticated where the session has ended.
-func (s *Service) RegisterTenant(ctx context.Context, r Request) (Registered, error) {
+func (s *Service) RegisterTenant(ctx context.Context, r TenantRequest) (Registered, error) {
 	if caller, err := FromContext(ctx); err == nil {
 		return s.registerFurther(ctx, caller, r)
 	}
@@ -73,7 +73,7 @@ func (s *Service) RegisterTenant(ctx context.Context, r Request) (Registered, er
 
 // registerFurther makes a tenant for the person of p, who has shown who they are. The
 // session in it ends no later than that of p, as with SwitchTenant.
-func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) (Registered, error) {
+func (s *Service) registerFurther(ctx context.Context, p *Principal, r TenantRequest) (Registered, error) {
 	errs := r.Tenant.Validate()
 	for _, field := range []struct {
 		name  string
@@ -111,7 +111,7 @@ func (s *Service) registerFurther(ctx context.Context, p *Principal, r Request) 
 	return made, nil
 }
 
-func (s *Service) registerByMail(ctx context.Context, asked Request) (Registered, error) {
+func (s *Service) registerByMail(ctx context.Context, asked TenantRequest) (Registered, error) {
 	r := Registration{Tenant: asked.Tenant}
 	for _, field := range []struct{ given, into *string }{{asked.Email, &r.Email}, {asked.Password, &r.Password}, {asked.DisplayName, &r.DisplayName}} {
 		if field.given != nil {

@@ -21,8 +21,8 @@ import (
 )
 
 // asked is a registration as who is not signed in asks for it.
-func asked(r Registration) Request {
-	return Request{Tenant: r.Tenant, Email: &r.Email, Password: &r.Password, DisplayName: &r.DisplayName}
+func asked(r Registration) TenantRequest {
+	return TenantRequest{Tenant: r.Tenant, Email: &r.Email, Password: &r.Password, DisplayName: &r.DisplayName}
 }
 
 // mustAsk asks for a tenant by mail and returns the token of the link.
@@ -406,7 +406,7 @@ func TestWhoIsSignedInGetsAFurtherTenant(t *testing.T) {
 	alter(t, conn, 1, `update control.sessions set ends_at = now() + interval '1 hour' where id = $1`, who.Session.UUID())
 	before := hashed.Load()
 	further := newcomer()
-	made, err := s.RegisterTenant(ctx, Request{Tenant: further.Tenant})
+	made, err := s.RegisterTenant(ctx, TenantRequest{Tenant: further.Tenant})
 	if err != nil || made.Tenant == nil || made.Session == nil || hashed.Load() != before {
 		t.Fatalf("%+v, %v, %d hashes", made, err, hashed.Load()-before)
 	}
@@ -424,7 +424,7 @@ func TestWhoIsSignedInGetsAFurtherTenant(t *testing.T) {
 	if diff := cmp.Diff([]string{"welcome", "welcome"}, mailsTo(t, conn, r.Email)); diff != "" {
 		t.Error(diff)
 	}
-	_, err = s.RegisterTenant(ctx, Request{Tenant: control.Registration{Name: "More", Slug: home.Slug, Currency: "EUR"}})
+	_, err = s.RegisterTenant(ctx, TenantRequest{Tenant: control.Registration{Name: "More", Slug: home.Slug, Currency: "EUR"}})
 	wantFault(t, "a slug in use", err, fault.Taken, "slug")
 	all := asked(newcomer())
 	_, err = s.RegisterTenant(ctx, all)
@@ -440,7 +440,7 @@ func TestWhoIsSignedInGetsAFurtherTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := newcomer()
-	_, err = s.RegisterTenant(ctx, Request{Tenant: gone.Tenant})
+	_, err = s.RegisterTenant(ctx, TenantRequest{Tenant: gone.Tenant})
 	wantFault(t, "by a session that has ended", err, fault.Unauthenticated, "")
 	if n := count(t, conn, `select count(*) from control.tenants where slug = $1`, gone.Tenant.Slug); n != 0 {
 		t.Error("a tenant was made by a session that has ended")
@@ -507,7 +507,7 @@ func TestRegistrationsWait(t *testing.T) {
 
 	// Who is signed in.
 	ctx := NewContext(context.Background(), home)
-	further := func() error { _, err := s.RegisterTenant(ctx, Request{Tenant: newcomer().Tenant}); return err }
+	further := func() error { _, err := s.RegisterTenant(ctx, TenantRequest{Tenant: newcomer().Tenant}); return err }
 	if err := further(); err != nil {
 		t.Fatal(err)
 	}

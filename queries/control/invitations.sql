@@ -22,6 +22,14 @@ select exists (select from users as u join memberships as m on m.user_id = u.id
        (select count(*) from invitations as i
         where i.tenant_id = @tenant_id and i.link_id is null and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as open;
 
+-- name: LockInvitationOfEmail :exec
+-- LockInvitationOfEmail keeps the invitation of an address that waits for an answer, if
+-- there is one, from changing until this transaction ends. It comes before the tenant is
+-- locked, as in whatever locks both.
+select id from invitations
+where tenant_id = @tenant_id and email = @email and accepted_at is null and revoked_at is null
+for update;
+
 -- name: CreateInvitation :one
 -- CreateInvitation stores an invitation for seven days. One of the same address that has
 -- expired gives its place up, and so does one that somebody had by a link: a member's word

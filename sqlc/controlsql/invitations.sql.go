@@ -260,6 +260,25 @@ func (q *Queries) LockInvitation(ctx context.Context, arg LockInvitationParams) 
 	return &i, err
 }
 
+const lockInvitationOfEmail = `-- name: LockInvitationOfEmail :exec
+select id from invitations
+where tenant_id = $1 and email = $2 and accepted_at is null and revoked_at is null
+for update
+`
+
+type LockInvitationOfEmailParams struct {
+	TenantID tenant.ID
+	Email    string
+}
+
+// LockInvitationOfEmail keeps the invitation of an address that waits for an answer, if
+// there is one, from changing until this transaction ends. It comes before the tenant is
+// locked, as in whatever locks both.
+func (q *Queries) LockInvitationOfEmail(ctx context.Context, arg LockInvitationOfEmailParams) error {
+	_, err := q.db.Exec(ctx, lockInvitationOfEmail, arg.TenantID, arg.Email)
+	return err
+}
+
 const lockInviter = `-- name: LockInviter :one
 
 select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, m.epoch from memberships as m

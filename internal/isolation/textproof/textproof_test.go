@@ -94,6 +94,7 @@ var platform = map[string]string{
 	"GetInvitee":                   "whether an address has an account, which decides what the mail to it says; the rest is bound to one tenant",
 	"CreateInvitation":             "an invitation, its mail and its entry in the log are one transaction; bound to one tenant",
 	"LockInvitation":               "as CreateInvitation",
+	"LockInvitationOfEmail":        "as CreateInvitation",
 	"RenewInvitation":              "as CreateInvitation",
 	"RevokeInvitation":             "as CreateInvitation",
 	"CreateInvitationLink":         "as CreateInvitation",

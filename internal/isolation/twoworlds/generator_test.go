@@ -144,6 +144,10 @@ var unasked = map[string]string{
 	"ActiveSession.lastUsedAt": "is noted where the server has to look who holds the session: after how long it forgot is a matter of real time",
 }
 
+// forPeople are fields that machines are refused. They seldom ask for one, so that
+// something of what stands beside it succeeds.
+var forPeople = map[string]bool{"Viewer.memberships": true, "Viewer.sessions": true}
+
 // alone are the mutations that must be the only field of their request.
 var alone = map[string]bool{
 	"signOut": true, "endSession": true, "signOutEverywhere": true, "reauthenticate": true,
@@ -287,6 +291,9 @@ func (g *generator) below(of *ast.Definition, list string, depth int) (set []*se
 	}
 	for _, field := range of.Fields {
 		if strings.HasPrefix(field.Name, "__") || unasked[of.Name+"."+field.Name] != "" {
+			continue
+		}
+		if forPeople[of.Name+"."+field.Name] && g.person.machine && g.chance(0.8) {
 			continue
 		}
 		composite := g.schema.Types[field.Type.Name()].IsCompositeType()

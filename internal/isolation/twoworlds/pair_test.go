@@ -354,7 +354,7 @@ func (p *pair) ask() *difference {
 		return d
 	}
 	if key, ok := pick(p.rng, p.a.texts["secret"]); ok && p.rng.Float64() < 0.08 { // a machine, whose key may be over
-		someone = &person{bearer: key}
+		someone = &person{bearer: key, machine: true}
 	}
 	g := p.generator(p.a, p.b, someone, p.cover, nil)
 	g.fields = p.fields
@@ -385,7 +385,7 @@ func (p *pair) ask() *difference {
 	text := op.text + "\nvariables " + literalJSON(op.variables)
 	if op.kind == ast.Query && p.rng.Float64() < 0.2 { // B asks the same first, and the server may remember
 		theirs := *r
-		theirs.bearer = p.b.people[0].bearer
+		theirs.bearer, theirs.from = p.b.people[0].bearer, elsewhere
 		if theirs.bearer != "" {
 			p.shared.draw(p.t, p.seed^0xb, p.drawn, p.now)
 			p.shared.send(p.t, &theirs)

@@ -32,9 +32,10 @@ type side struct {
 }
 
 type person struct {
-	email  string
-	role   auth.Role
-	bearer string
+	email   string
+	role    auth.Role
+	bearer  string
+	machine bool // asks with an API key
 }
 
 func newSide(name string) *side {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/commonhold/commonhold/graph/generated"
@@ -15,20 +16,23 @@ const maxCost = 1 << 40
 // answer of any size.
 const longText = 50
 
+// unindexed are the fields of filters that no index serves.
+var unindexed = []string{"name", "inStock", "status", "action", "actorId", "entityId"}
+
 // wholeTable is what it costs to look at everything that a tenant has of a kind: to
 // count it, or to search it for what no index has. A request may do so some twenty times.
 const wholeTable = 1000
 
 // TableCost is what a field costs beside its cost function, for a table that it reads
 // from end to end: once, however many entries ask for it, because a loader reads it for
-// all. A filter that no index serves belongs here; where a cursor is given, what lies
-// behind it may be looked for too.
+// all. So are filters that no index serves; where a cursor is given, what lies behind it
+// may be looked for too.
 func TableCost(object, field string, arguments map[string]any) int {
 	if strings.HasSuffix(object, "Connection") && field == "totalCount" || object == "Tenant" && (field == "stats" || field == "onboarding") {
 		return wholeTable
 	}
 	filter, _ := arguments["filter"].(map[string]any)
-	if filter["name"] == nil && filter["inStock"] == nil {
+	if !slices.ContainsFunc(unindexed, func(field string) bool { return filter[field] != nil }) {
 		return 0
 	}
 	if arguments["after"] != nil || arguments["before"] != nil {

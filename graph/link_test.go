@@ -342,6 +342,55 @@ func TestAMembersInvitationGoesBeforeALinks(t *testing.T) {
 
 // Nobody gives by a link what they do not hold, whatever they were a moment ago, and
 // nobody makes an owner by one.
+// An invitation that nobody can accept any more does not stand in the way of a link that
+// is open.
+func TestADeadInvitationGivesWayToALink(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	super := pgtest.Superuser(t)
+	for name, die := range map[string]func(owner, admin *apitest.Client, email string){
+		"its link was used up": func(owner, _ *apitest.Client, email string) {
+			public, token := newSmallLink(t, owner, 1)
+			requested(t, api, token, email)
+			exec(t, super, `update control.invitation_links set uses = max_uses where id = $1`, linkID(t, public))
+		},
+		"its link has expired": func(owner, _ *apitest.Client, email string) {
+			public, token := newSmallLink(t, owner, 1)
+			requested(t, api, token, email)
+			exec(t, super, `update control.invitation_links set expires_at = now() where id = $1`, linkID(t, public))
+		},
+		"who sent it was removed": func(owner, admin *apitest.Client, email string) {
+			newInvited(t, api, admin, email, "MEMBER")
+			owner.Must(t, `mutation($id: ID!) { removeMember(input: {id: $id}) { userErrors { code } } }`, map[string]any{"id": admin.Membership(t).String()}, nil)
+		},
+	} {
+		owner := api.NewTenant(t)
+		email := someAddress()
+		die(owner, owner.Member(t, auth.RoleAdmin), email)
+		dead := tokensTo(t, api, email)[0]
+		_, token := newLink(t, owner, "VIEWER", "tests.example")
+		alive := requested(t, api, token, email)
+		if alive == dead {
+			t.Errorf("%s: no other invitation was sent", name)
+			continue
+		}
+		if r := accept(t, api, "", dead, "a password of mine", "Somebody"); !strings.Contains(r.body, "BAD_CREDENTIALS") {
+			t.Errorf("%s: the dead one: %s", name, r.body)
+		}
+		if r := accept(t, api, "", alive, "a password of mine", "Somebody"); !strings.Contains(r.body, `"role":"VIEWER"`) {
+			t.Errorf("%s: %s", name, r.body)
+		}
+	}
+	// One that is alive stays, of another link too.
+	owner := api.NewTenant(t)
+	email := someAddress()
+	_, first := newLink(t, owner, "MEMBER", "tests.example")
+	_, second := newLink(t, owner, "VIEWER", "tests.example")
+	if mailed := requested(t, api, first, email); mailed != requested(t, api, second, email) {
+		t.Error("another link took the place of one that is open")
+	}
+}
+
 func TestWhoMayMakeALinkForWhat(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))

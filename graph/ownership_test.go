@@ -171,6 +171,10 @@ func TestWhatIsDangerousAsksForThePasswordAgain(t *testing.T) {
 		"an owner by another role":  `mutation { changeMemberRole(input: {id: "$member", role: OWNER}) { userErrors { code } } }`,
 		"an owner by an invitation": `mutation { inviteMember(input: {email: "owner-to-be@tests.example", role: OWNER}) { userErrors { code } } }`,
 		"an owner by a transfer":    `mutation { transferOwnership(input: {memberId: "$member"}) { userErrors { code } } }`,
+		"an owner no more":          `mutation { changeMemberRole(input: {id: "$owner", role: ADMIN}) { userErrors { code } } }`,
+		"an owner to wait":          `mutation { suspendMember(input: {id: "$owner"}) { userErrors { code } } }`,
+		"an owner to go":            `mutation { removeMember(input: {id: "$owner"}) { userErrors { code } } }`,
+		"a link for admins":         `mutation { createInvitationLink(input: {role: ADMIN, allowedDomains: ["tests.example"]}) { userErrors { code } } }`,
 		"a new key":                 `mutation { createApiKey(input: {name: "n", scopes: [ORDERS_READ]}) { userErrors { code } } }`,
 		"a key anew":                `mutation { rotateApiKey(input: {id: "$key"}) { userErrors { code } } }`,
 	} {
@@ -178,7 +182,8 @@ func TestWhatIsDangerousAsksForThePasswordAgain(t *testing.T) {
 			t.Parallel()
 			c := api.NewTenant(t)
 			key, _ := addAPIKey(t, c, "Key", "ORDERS_READ")
-			document := strings.NewReplacer("$key", key, "$member", c.Member(t, auth.RoleMember).Membership(t).String()).Replace(document)
+			document := strings.NewReplacer("$key", key, "$member", c.Member(t, auth.RoleMember).Membership(t).String(),
+				"$owner", c.Member(t, auth.RoleOwner).Membership(t).String()).Replace(document)
 			stale(t, c)
 			before := columnsOf(t, c.Tenant.ID)
 			if a := c.Do(t, document, nil); a.Code() != "REAUTHENTICATE" {
@@ -200,6 +205,7 @@ func TestWhatIsDangerousAsksForThePasswordAgain(t *testing.T) {
 	for _, document := range []string{
 		`mutation { changeMemberRole(input: {id: "$member", role: ADMIN}) { userErrors { code } } }`,
 		`mutation { inviteMember(input: {email: "admin-to-be@tests.example", role: ADMIN}) { userErrors { code } } }`,
+		`mutation { createInvitationLink(input: {role: MEMBER, allowedDomains: ["tests.example"]}) { userErrors { code } } }`,
 	} {
 		if a := c.Do(t, strings.Replace(document, "$member", member.String(), 1), nil); a.Code() != "" || !strings.Contains(string(a.Body), `"userErrors":[]`) {
 			t.Errorf("%s: %s", document, a.Body)

@@ -36,7 +36,10 @@ var (
 	joinsOfLink     = limit{"invitation by a link", 0, time.Second, 15 * time.Minute, time.Hour} // free is what the link says
 	emailChanges    = limit{"e-mail change of an account", 20, time.Minute, 15 * time.Minute, time.Hour}
 
-	registrationsOfAddress = limit{"registration of an address", 2, time.Minute, 15 * time.Minute, time.Hour}
+	// Each is a mail to an address that may not have asked for it. From one network there are
+	// few; from many, no fewer than let its holder come between.
+	registrationsOfDevice  = limit{"registration of an address from a network", 2, time.Minute, 15 * time.Minute, time.Hour}
+	registrationsOfAddress = limit{"registration of an address", 10, 30 * time.Second, 2 * time.Minute, time.Hour}
 	registrationsOfNetwork = limit{"registration from a network", 20, time.Second, 30 * time.Second, 15 * time.Minute}
 	tenantsOfAccount       = limit{"registration by an account", 20, time.Minute, 15 * time.Minute, time.Hour}
 	slugsOfNetwork         = limit{"question for a slug from a network", 100, time.Second, 30 * time.Second, 15 * time.Minute}

@@ -87,7 +87,8 @@ type NewLink struct {
 // nowhere kept; who has the database alone cannot make it.
 //
 // Errors: fault.Invalid at role, allowedDomains, expiresInDays or maxUses;
-// fault.LimitReached; fault.Forbidden for a role that holds what the caller does not.
+// fault.LimitReached; fault.Forbidden for a role that holds what the caller does not;
+// fault.Reauthenticate for one that may let in others itself.
 func (s *Service) CreateInvitationLink(ctx context.Context, caller *Principal, l NewLink) (*accountsql.InvitationLink, string, error) {
 	domains, err := cleanDomains(l.AllowedDomains)
 	errs := []error{err}
@@ -102,6 +103,11 @@ func (s *Service) CreateInvitationLink(ctx context.Context, caller *Principal, l
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, "", err
+	}
+	if l.Role.Can(PermissionMembersWrite) {
+		if _, err := s.RequireRecent(ctx); err != nil {
+			return nil, "", err
+		}
 	}
 	var made *controlsql.InvitationLink
 	err = s.db.InControlTx(ctx, func(q *controlsql.Queries) error {

@@ -58,17 +58,15 @@ type MemberChange struct {
 //
 // Errors: fault.NotFound at id for who is no member, or not any more; fault.LastOwner at
 // id; fault.Forbidden for a member, or a role, that holds what the caller does not;
-// fault.Reauthenticate for who is to be an owner.
+// fault.Reauthenticate for who is an owner, or is to be one.
 func (s *Service) ChangeMember(ctx context.Context, caller *Principal, member id.Member, change MemberChange) (*accountsql.Membership, error) {
-	if change.Role != nil {
-		if err := s.recentFor(ctx, *change.Role); err != nil {
-			return nil, err
-		}
-	}
 	row, err := onceInControl(ctx, s, func(q *controlsql.Queries) (*controlsql.Membership, error) {
 		was, after, err := weigh(ctx, q, caller, member, change)
 		if err != nil || after.Role == was.Role && after.Status == was.Status {
 			return was, err
+		}
+		if err := s.recentFor(ctx, Role(was.Role), Role(after.Role)); err != nil {
+			return nil, err
 		}
 		return setMember(ctx, q, &caller.User.ID, was, after)
 	})

@@ -140,7 +140,7 @@ func (s *Service) registerByMail(ctx context.Context, asked TenantRequest) (Regi
 	}
 	link := id.New()
 	return Registered{}, s.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		if _, err := s.countAttempt(ctx, q, registrationsOfAddress, s.attemptKey(registrationsOfAddress, r.Email)); err != nil {
+		if err := s.countRegistration(ctx, q, r.Email); err != nil {
 			return err
 		}
 		kept, err := q.CreateRegistration(ctx, controlsql.CreateRegistrationParams{
@@ -165,6 +165,20 @@ func (s *Service) registerByMail(ctx context.Context, asked TenantRequest) (Regi
 		}
 		return q.DeleteOldAttempts(ctx)
 	})
+}
+
+// countRegistration counts a registration that a mail tells an address of: first by the
+// network that asks too, so that somebody who asks from one place for an address that is not
+// theirs does not hold up who has it.
+//
+// Errors: as countAttempt.
+func (s *Service) countRegistration(ctx context.Context, q *controlsql.Queries, email string) error {
+	device := s.attemptKey(registrationsOfDevice, email, clientOf(ctx).network)
+	if _, err := s.countAttempt(ctx, q, registrationsOfDevice, device); err != nil {
+		return err
+	}
+	_, err := s.countAttempt(ctx, q, registrationsOfAddress, s.attemptKey(registrationsOfAddress, email))
+	return err
 }
 
 // mayRegister is what stands before every registration, whoever's it is. A slug in use is

@@ -112,9 +112,9 @@ func (s *Service) requireRecently(ctx context.Context, needed Permission) (*Prin
 	return s.RequireRecent(ctx)
 }
 
-// recentFor is RequireRecent for who makes somebody an owner.
-func (s *Service) recentFor(ctx context.Context, role Role) error {
-	if role != RoleOwner {
+// recentFor is RequireRecent for who makes somebody an owner, or takes something from one.
+func (s *Service) recentFor(ctx context.Context, roles ...Role) error {
+	if !slices.Contains(roles, RoleOwner) {
 		return nil
 	}
 	_, err := s.RequireRecent(ctx)

@@ -88,6 +88,9 @@ func TestCostOfAnAnswer(t *testing.T) {
 		{`{ products(first: 20, filter: {name: {contains: "nothing like it"}}) { nodes { id name } pageInfo { hasNextPage } } }`, cost{1001 + 20*5, 1003 + 1}},
 		// A table is read once for all entries, and again for another name.
 		{`{ products(first: 1) { totalCount } tenant { stats { orders } } }`, cost{2 + 3 + 2000, 2 + 3 + 2000}},
+		{`{ orders(filter: {status: DRAFT}) { nodes { id } } a: orders { nodes { id } } }`, cost{1000 + 2*41, 1000 + 2*2}},
+		{`{ auditLog(filter: {action: "a", since: "2020-01-01T00:00:00Z"}) { nodes { id } } accessLog(filter: {entityId: "` + id.NewProduct().String() + `"}, first: 1) { nodes { id } } }`, cost{2000 + 41 + 3, 2000 + 4}},
+		{`{ auditLog(filter: {since: "2999-01-01T00:00:00Z"}) { nodes { id } } }`, cost{41, 2}},
 		{`{ products(first: 1) { totalCount n: totalCount } more: products(first: 1, filter: {inStock: true}) { totalCount nodes { id } } }`, cost{3 + 4 + 4000, 3 + 4 + 4000}},
 		{`{ categories(first: 10) { nodes { products(first: 1) { totalCount } } } }`, cost{31 + 1000, 2 + 2*2 + 1000}},
 		{`{ products(first: 1) { ...n ...n } } fragment n on ProductConnection { totalCount }`, cost{3 + 1000, 2 + 1000}},

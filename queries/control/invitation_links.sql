@@ -33,8 +33,8 @@ for share;
 -- name: OfferByLink :one
 -- OfferByLink stores an invitation that was asked for by a link, for seven days, but not
 -- for longer than the link. One of the same link that is open lasts anew, one that has
--- expired gives its place up. No row: the address is that of somebody who is a member or
--- was removed, or has an invitation of another origin.
+-- expired, or that nobody can accept any more, gives its place up. No row: the address is
+-- that of somebody who is a member or was removed, or has an invitation of another origin.
 insert into invitations (tenant_id, id, email, role, invited_by, link_id, expires_at)
 select l.tenant_id, @id::uuid, @email::text, l.role, l.created_by, l.id, least(now() + interval '7 days', l.expires_at)
 from invitation_links as l
@@ -42,11 +42,17 @@ where l.tenant_id = @tenant_id and l.id = @link_id
   and not exists (select from users as u join memberships as m on m.user_id = u.id
                   where m.tenant_id = @tenant_id and u.email = @email::text)
 on conflict (tenant_id, email) where accepted_at is null and revoked_at is null do update set
-    id = case when invitations.expires_at <= now() then excluded.id else invitations.id end,
-    created_at = case when invitations.expires_at <= now() then now() else invitations.created_at end,
+    id = case when invitations.expires_at > now() and invitations.link_id = excluded.link_id then invitations.id else excluded.id end,
+    created_at = case when invitations.expires_at > now() and invitations.link_id = excluded.link_id then invitations.created_at else now() end,
     role = excluded.role, invited_by = excluded.invited_by, link_id = excluded.link_id,
     sent_at = now(), expires_at = excluded.expires_at
 where invitations.expires_at <= now() or invitations.link_id = excluded.link_id
+   or not exists (select from memberships as m
+                  where m.tenant_id = @tenant_id and m.user_id = invitations.invited_by and m.status = 'ACTIVE')
+   or invitations.link_id is not null and not exists (
+                  select from invitation_links as o
+                  where o.tenant_id = @tenant_id and o.id = invitations.link_id
+                    and o.revoked_at is null and o.expires_at > now() and o.uses < o.max_uses)
 returning *;
 
 -- name: UseInvitationLink :one

@@ -369,7 +369,7 @@ const doorOfHomes = "gate.enter_tenant(uuid,bigint,boolean)"
 
 // setForSession plants the classic: the tenant set for the session.
 func setForSession(t *testing.T, w *world) {
-	spoil(t, w.as(t, "postgres"), doorOfHomes, "d.tenant_id::pg_catalog.text, true)", "d.tenant_id::pg_catalog.text, false)")
+	spoil(t, w.as(t, "postgres"), doorOfHomes, "::pg_catalog.text, true)", "::pg_catalog.text, false)")
 }
 
 // The hammer is worth its seconds only if it finds what it is there for.
@@ -382,7 +382,7 @@ func TestHammerFindsWhatWasPlanted(t *testing.T) {
 	}{
 		{"a tenant set for the session", setForSession, func(f *findings) bool { return f.homeless > 0 && len(f.left) > 0 && len(f.errors) > 0 }},
 		{"transactions that write, for the session", func(t *testing.T, w *world) {
-			spoil(t, w.as(t, "postgres"), doorOfHomes, "operator(pg_catalog.<>) 'on'", "operator(pg_catalog.=) 'on'")
+			spoil(t, w.as(t, "postgres"), doorOfHomes, "'transaction_read_only') operator(pg_catalog.=) 'on'", "'transaction_read_only') operator(pg_catalog.<>) 'on'")
 			spoil(t, w.as(t, "postgres"), doorOfHomes, "'transaction_read_only', 'on', true", "'default_transaction_read_only', 'off', false")
 		}, func(f *findings) bool { return len(f.left) > 0 }},
 		{"a policy without nullif", func(t *testing.T, w *world) {

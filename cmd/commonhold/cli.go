@@ -29,6 +29,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Hash    hashCmd    `cmd:"" hidden:""`
 }
 
 const description = `A GraphQL API over PostgreSQL in which every tenant has its own home behind shared walls.

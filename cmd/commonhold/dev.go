@@ -75,7 +75,11 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	people := auth.NewService(db, registry, tokens, auth.NewPasswords(auth.DefaultPasswordParams()), ring)
+	passwords, err := newPasswords()
+	if err != nil {
+		return err
+	}
+	people := auth.NewService(db, registry, tokens, passwords, ring)
 	if err := people.SetBaseDomain("localhost"); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func commands(t testing.TB) map[string]*kong.Node {
 		t.Fatal(err)
 	}
 	found := make(map[string]*kong.Node)
-	for _, leaf := range parser.Model.Leaves(false) {
+	for _, leaf := range parser.Model.Leaves(true) {
 		found[strings.TrimPrefix(leaf.FullPath(), "commonhold ")] = leaf
 	}
 	return found

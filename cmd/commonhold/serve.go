@@ -62,7 +62,10 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer db.Close()
-	passwords := auth.NewPasswords(auth.DefaultPasswordParams())
+	passwords, err := newPasswords()
+	if err != nil {
+		return err
+	}
 	if err := s.noDemo(ctx, db, passwords); err != nil {
 		return err
 	}

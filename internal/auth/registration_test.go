@@ -143,7 +143,7 @@ func TestRegistrationsAreAskedForAlike(t *testing.T) {
 	}
 	ask := func(r Registration) seen {
 		r.Tenant.Slug = newcomer().Tenant.Slug
-		ctx, counter := postgres.WithCounter(from(freshNetwork()))
+		ctx, counter := postgres.WithCounter(from("the network of " + r.Email))
 		before := hashed.Load()
 		made, err := s.RegisterTenant(ctx, asked(r))
 		said := seen{Err: fmt.Sprint(err), Statements: counter.Statements(), Hashes: hashed.Load() - before}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,15 @@ import (
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == hashApart {
+		if err := ServeHashes(os.Stdin, os.Stdout); err != nil {
+			panic(err)
+		}
+		return
+	}
+	pgtest.Main(m)
+}
 
 // newService is a service on the pools of w that counts its expensive calls.
 func newService(t testing.TB, w *pgtest.World) (s *Service, hashed *atomic.Int64) {

@@ -23,7 +23,8 @@ const (
 
 // flood measures what those who are signed in notice of many who guess passwords. Each
 // guess is the first of its network and of its account, so that no delay stops it: what
-// is left is the bound on how many passwords are hashed at once.
+// is left is the bound on how many passwords are hashed at once, and that who hashes them
+// stands back.
 func (b *bench) flood(ctx context.Context, r *report) error {
 	s, err := b.serve(ctx, auth.DefaultPasswordParams())
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
+	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/demo"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -45,6 +46,13 @@ const (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == hashApart {
+		if err := auth.ServeHashes(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	// A context that can end, as every request's: watching it has its price.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx)
@@ -54,6 +62,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// hashApart is what this program is started with to hash passwords for itself.
+const hashApart = "hash"
 
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)

@@ -80,7 +80,13 @@ func (b *bench) serve(ctx context.Context, cost auth.PasswordParams) (*served, e
 		return nil, err
 	}
 	registry := control.NewRegistry(b.db)
-	people := auth.NewService(b.db, registry, tokens, auth.NewPasswords(cost), ring)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	passwords := auth.NewPasswords(cost)
+	passwords.HashApart(self, hashApart)
+	people := auth.NewService(b.db, registry, tokens, passwords, ring)
 	if err := people.SetTrustedProxies([]string{"127.0.0.0/8"}); err != nil {
 		return nil, err
 	}

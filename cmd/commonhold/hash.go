@@ -1,0 +1,26 @@
+package main
+
+import (
+	"os"
+	"runtime"
+
+	"github.com/commonhold/commonhold/internal/auth"
+)
+
+// hashCmd is what a server starts to have passwords hashed: it is for no person.
+type hashCmd struct{}
+
+func (hashCmd) Run() error { return auth.ServeHashes(os.Stdin, os.Stdout) }
+
+// newPasswords hashes in a process of its own, of this very program.
+func newPasswords() (*auth.Passwords, error) {
+	passwords := auth.NewPasswords(auth.DefaultPasswordParams())
+	self, err := os.Executable()
+	if runtime.GOOS == "linux" {
+		self, err = "/proc/self/exe", nil // also after an upgrade has put another in its place
+	}
+	if err == nil {
+		passwords.HashApart(self, "hash")
+	}
+	return passwords, err
+}

@@ -45,6 +45,7 @@ var reserved = map[string][]string{
 	"github.com/golang-jwt/jwt/v5":                       {"internal/auth"},
 	"github.com/pressly/goose/v3":                        {"internal/postgres"},
 	"github.com/alecthomas/kong":                         {"cmd/commonhold"},
+	"github.com/willabides/kongplete":                    {"cmd/commonhold"},
 	"github.com/jackc/pgx/v5/stdlib":                     {"internal/postgres"},
 	"github.com/99designs/gqlgen/graphql/handler":        {"internal/server"},
 	// A parser in WebAssembly, for the static proof alone; the package above it drags in

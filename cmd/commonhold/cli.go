@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 	"golang.org/x/term"
 
 	"github.com/commonhold/commonhold/internal/fault"
@@ -25,16 +27,19 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run everything on this machine: an embedded PostgreSQL, two demo tenants, the API and GraphiQL."`
 	Serve   serveCmd   `cmd:"" help:"Run the API in production, on a migrated PostgreSQL."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to the version of this binary."`
+	Tenant  tenantCmd  `cmd:"" help:"Make, show, suspend and resume tenants."`
 	Keys    keysCmd    `cmd:"" help:"Look after the keys that sign access tokens."`
 	Demo    demoCmd    `cmd:"" help:"Fill a database with demo tenants of any number and size."`
 	Doctor  doctorCmd  `cmd:"" help:"Check every wall between the tenants of a live database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Hash    hashCmd    `cmd:"" hidden:""`
+
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete these commands and their flags."`
 }
 
 const description = `A GraphQL API over PostgreSQL in which every tenant has its own home behind shared walls.
 
-Exit status: 0 done, 1 it failed, 2 the command line is wrong, 3 doctor found a broken wall.`
+Exit status: 0 done, or so already; 1 it failed, or was not confirmed; 2 the command line is wrong; 3 doctor found a broken wall.`
 
 // Exit codes.
 const (
@@ -46,8 +51,11 @@ const (
 
 // console is where a command talks to a person.
 type console struct {
+	in       io.Reader
 	out, err io.Writer
 	terminal bool // whether err is one
+	answers  bool // whether somebody is there who reads err and answers in in
+	width    int  // of the terminal that out is, 0 where it is none
 }
 
 func (c console) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
@@ -61,7 +69,8 @@ var password = regexp.MustCompile(`(://[^\s:/@]*:)[^\s@]+|(password=)[^\s&"]+`)
 
 // run executes a command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	con := console{out: stdout, err: stderr, terminal: isTerminal(stderr)}
+	con := console{in: os.Stdin, out: stdout, err: stderr, terminal: isTerminal(stderr), width: widthOf(stdout)}
+	con.answers = con.terminal && isTerminal(os.Stdin)
 	slog.SetDefault(telemetry.NewLogger(stderr, con.terminal, slog.LevelInfo))
 	var c cli
 	exited := -1
@@ -69,6 +78,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		con.say("commonhold: %v", err)
 		return exitFailed
+	}
+	if os.Getenv("COMP_LINE") != "" { // a shell asks what could come next
+		kongplete.Complete(parser)
+		return max(exited, exitOK)
 	}
 	command, err := parser.Parse(args)
 	if exited >= 0 { // --help
@@ -130,9 +143,46 @@ func (c console) fail(err error) int {
 	return exitFailed
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// widthOf is how many characters a line of a terminal holds, 0 for what is none.
+func widthOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
+}
+
+// sure asks a person whether to go on. Where nobody is there to answer, --yes has said so.
+//
+// Errors: fault.Usage where it has not; fault.Canceled for any other answer than yes.
+func (c console) sure(ctx context.Context, yes bool, question string, args ...any) error {
+	if yes {
+		return nil
+	}
+	if !c.answers {
+		return fault.New(fault.Usage, "This asks first, and nobody is at a terminal to answer: give --yes.")
+	}
+	fmt.Fprintf(c.err, question+" [y/N] ", args...)
+	answer := make(chan string, 1)
+	go func() { // an interrupt ends the wait, and the process takes this along
+		line, _ := bufio.NewReader(c.in).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		c.say("")
+	case said := <-answer:
+		if said == "y" || said == "yes" {
+			return nil
+		}
+	}
+	return fault.New(fault.Canceled, "Nothing was changed.")
 }
 
 // dataDir is where a user's data belongs on this platform.

@@ -72,7 +72,7 @@ var (
 	// mention is a command line in prose or code, up to its end.
 	mention = regexp.MustCompile("(?:\\bcommonhold|go run \\./cmd/commonhold) ([a-z]+)((?:\\\\\\n|[^\\n`;|&)])*)")
 	// word is the second word of a command.
-	word = regexp.MustCompile(`^ [a-z]+`)
+	word = regexp.MustCompile(`^ [a-z][a-z-]*`)
 	// flag is a flag in it.
 	flag = regexp.MustCompile(`(?:^|[\s\x60\[|(])--([a-z][a-z-]*)`)
 	// alone is a flag in code, without its command.
@@ -150,6 +150,7 @@ func TestWrongMentionsAreFound(t *testing.T) {
 		"`commonhold keys frobnicate --now`":                           "no command keys frobnicate",
 		"`commonhold keys rotate --now` and `commonhold keys list`":    "",
 		"`commonhold keys list --now`":                                 "keys list has no --now",
+		"`commonhold tenant read-only acme --frob`":                    "tenant read-only has no --frob",
 		"```sh\ngo run ./cmd/commonhold dev --tenants 3\n```":          "dev has no --tenants",
 		"the flag `--frob` does it":                                    "no command has --frob",
 		"`commonhold migrate --status --dry-run --json` and `--help`.": "",

@@ -23,9 +23,9 @@ type keysCmd struct {
 	Reseal keysResealCmd `cmd:"" help:"Encrypt the stored keys with the newest key-encryption key."`
 }
 
-// keyDatabase says where the keys are: in a database of its own, or in that of a
+// controlDatabase says which control database is meant: that of serve, or that of a
 // development machine.
-type keyDatabase struct {
+type controlDatabase struct {
 	ControlURL string `help:"Database URL that logs in as commonhold_control. Without it: the database of commonhold dev." placeholder:"URL" env:"COMMONHOLD_CONTROL_URL"`
 	local      `embed:""`
 }
@@ -35,8 +35,8 @@ type keyEncryption struct {
 	KeyFile string `help:"File with the key that encrypts the secrets in the database. With commonhold dev: the one in its directory." name:"key-encryption-key" type:"path" placeholder:"FILE" env:"COMMONHOLD_KEY_ENCRYPTION_KEY"`
 }
 
-// open connects to the database of the keys; close must be called.
-func (d keyDatabase) open(ctx context.Context, con console) (db *postgres.DB, done func(), err error) {
+// open connects to the control database; done must be called.
+func (d controlDatabase) open(ctx context.Context, con console) (db *postgres.DB, done func(), err error) {
 	address, stop := d.ControlURL, func() {}
 	if address == "" {
 		if _, err := os.Stat(d.keyFile()); err != nil { // before a database is made for it
@@ -61,7 +61,7 @@ func (d keyDatabase) open(ctx context.Context, con console) (db *postgres.DB, do
 }
 
 // store is the key store of a database with its key-encryption key.
-func (d keyDatabase) store(ctx context.Context, con console, e keyEncryption) (*auth.KeyStore, func(), error) {
+func (d controlDatabase) store(ctx context.Context, con console, e keyEncryption) (*auth.KeyStore, func(), error) {
 	file := e.KeyFile
 	switch {
 	case file == "" && d.ControlURL != "":
@@ -82,8 +82,8 @@ func (d keyDatabase) store(ctx context.Context, con console, e keyEncryption) (*
 }
 
 type keysListCmd struct {
-	JSON        bool `help:"JSON for scripts."`
-	keyDatabase `embed:""`
+	JSON            bool `help:"JSON for scripts."`
+	controlDatabase `embed:""`
 }
 
 func (k *keysListCmd) Run(ctx context.Context, con console) error {
@@ -116,10 +116,10 @@ func at(t *time.Time) string {
 }
 
 type keysRotateCmd struct {
-	Now           bool `help:"Do not wait: the new key signs at once and every other is deleted, so that front ends must refresh their sessions. For a key that leaked."`
-	JSON          bool `help:"JSON for scripts."`
-	keyDatabase   `embed:""`
-	keyEncryption `embed:""`
+	Now             bool `help:"Do not wait: the new key signs at once and every other is deleted, so that front ends must refresh their sessions. For a key that leaked."`
+	JSON            bool `help:"JSON for scripts."`
+	controlDatabase `embed:""`
+	keyEncryption   `embed:""`
 }
 
 func (k *keysRotateCmd) Run(ctx context.Context, con console) error {
@@ -160,9 +160,9 @@ func (k *keysRotateCmd) Run(ctx context.Context, con console) error {
 }
 
 type keysResealCmd struct {
-	JSON          bool `help:"JSON for scripts."`
-	keyDatabase   `embed:""`
-	keyEncryption `embed:""`
+	JSON            bool `help:"JSON for scripts."`
+	controlDatabase `embed:""`
+	keyEncryption   `embed:""`
 }
 
 func (k *keysResealCmd) Run(ctx context.Context, con console) error {

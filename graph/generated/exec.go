@@ -5165,6 +5165,8 @@ enum TenantStatus {
   PROVISIONING
   "It is in use."
   ACTIVE
+  "It can be read for now, and its data not be changed: a mutation of it is answered by ` + "`" + `TENANT_READ_ONLY` + "`" + `."
+  READ_ONLY
   "It is closed for now; its data is kept."
   SUSPENDED
   "It is being ended."

@@ -17,6 +17,7 @@ import (
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/accountsql"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 	"github.com/commonhold/commonhold/sqlc/tenantsql"
 )
@@ -398,7 +399,7 @@ func TestEveryCredentialInEveryStatus(t *testing.T) {
 	other, elsewhere := second(t, s)
 	conn := pgtest.Superuser(t)
 	ctx := context.Background()
-	for _, status := range []tenant.Status{"PROVISIONING", "ACTIVE", "SUSPENDED", "OFFBOARDING", "ERASED"} {
+	for _, status := range []tenant.Status{"PROVISIONING", "ACTIVE", "READ_ONLY", "SUSPENDED", "OFFBOARDING", "ERASED"} {
 		for _, told := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, told: %t", status, told), func(t *testing.T) {
 				r, home, held := register(t, s)
@@ -406,9 +407,14 @@ func TestEveryCredentialInEveryStatus(t *testing.T) {
 					wantFree(t, server, held.AccessToken)
 				}
 				var code fault.Code
+				var written fault.Code // what a write of the tenant's data is answered
 				door := "OPEN"
-				if status != tenant.Active {
-					code, door = fault.TenantSuspended, "CLOSED"
+				switch status {
+				case tenant.Active:
+				case tenant.ReadOnly:
+					written, door = fault.TenantReadOnly, "READ_ONLY"
+				default:
+					code, written, door = fault.TenantSuspended, fault.TenantSuspended, "CLOSED"
 				}
 				alter(t, conn, 1, `update control.tenants set status = $2 where id = $1`, home.ID, string(status))
 				alter(t, conn, 1, `update gate.tenant_doors set status = $2 where tenant_id = $1`, home.ID, door)
@@ -436,6 +442,17 @@ func TestEveryCredentialInEveryStatus(t *testing.T) {
 					_, err = server.DB.Home(home.ID).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: home.ID})
 					if fault.CodeOf(err) != code {
 						t.Errorf("%s, the tenant's data: %v, want %q", name, err, code)
+					}
+					err = server.DB.Home(home.ID).InTx(ctx, func(q *tenantsql.Queries) error {
+						_, err := q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: home.ID, ID: id.NewCategory(), Name: id.New().String(), CreatedBy: id.NewUser()})
+						return err
+					})
+					if fault.CodeOf(err) != written {
+						t.Errorf("%s, writing: %v, want %q", name, err, written)
+					}
+					_, err = server.DB.Account(home.ID).Read().CountMembers(ctx, accountsql.CountMembersParams{TenantID: home.ID})
+					if fault.CodeOf(err) != code {
+						t.Errorf("%s, the tenant's people: %v, want %q", name, err, code)
 					}
 					// The door was refused, and the server looked again.
 					if _, err := server.Authenticate(ctx, held.AccessToken); fault.CodeOf(err) != code {

@@ -212,7 +212,7 @@ func invitationMail(tenant, by string, i *controlsql.Invitation, hasAccount bool
 	}
 	return job.Mail{
 		Template: template, To: i.Email, Tenant: tenant, By: by, Role: Role(i.Role).plain(),
-		Link: &job.Link{Path: job.PathInvite, Purpose: invitationPurpose, ID: i.ID.UUID()}, Until: i.ExpiresAt,
+		Link: &job.Link{Path: job.PathInvite, Purpose: invitationPurpose, ID: i.ID.UUID()}, Until: i.ExpiresAt, Home: i.TenantID.UUID(),
 	}
 }
 

@@ -386,7 +386,7 @@ func makeTenant(ctx context.Context, q *controlsql.Queries, r control.Registrati
 	if err := recordAccess(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
 		return nil, err
 	}
-	return made, job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name})
+	return made, job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name, Home: made.ID.UUID()})
 }
 
 // furnish gives a new tenant what every tenant starts with. The tenant stands: should this

@@ -15,7 +15,7 @@ import (
 
 const (
 	// What the links are for: a token of one opens nothing of the other.
-	resetPurpose = "password reset"
+	resetPurpose = job.PurposeReset
 	emailPurpose = "email change"
 
 	linkTime = 30 * time.Minute // for a link to be used

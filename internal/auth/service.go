@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,7 +19,6 @@ import (
 	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/memory"
 	"github.com/commonhold/commonhold/internal/postgres"
-	"github.com/commonhold/commonhold/internal/telemetry"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
@@ -353,16 +350,7 @@ func end(ctx context.Context, q *controlsql.Queries, session id.Session, why str
 // recordAccess writes what happened to who may enter a tenant, in the transaction
 // that did it. actor is nil where nobody signed in did it.
 func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor *id.User, action string, entity uuid.UUID, data map[string]any) error {
-	if data == nil {
-		data = map[string]any{}
-	}
-	body, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("record %s: %w", action, err)
-	}
-	return q.CreateAccessEvent(ctx, controlsql.CreateAccessEventParams{
-		TenantID: t, ID: id.NewAccessEvent(), ActorID: actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
-	})
+	return control.Record(ctx, q, t, actor, action, entity, data)
 }
 
 // AddMember gives a new person an account and a membership: how demo tenants get

@@ -20,16 +20,21 @@ var platformRule = rule{name: "platform", check: platformUsed, excepted: map[str
 	"internal/job.Send":                {1, "leaves a mail for the platform's own worker, in the transaction of who may open one"},
 	"internal/job.SendIfNoted":         {1, "as Send, for a link that the same transaction may have noted"},
 	"internal/job.SendIfInvited":       {1, "the same, where an invitation of one tenant was stored just before"},
+	"internal/job.worker.open":         {2, "asks whether the tenant is open that work was left for, by the one who left it"},
 	"internal/postgres.DB.StartJobs":   {2, "asks what the control role may do, and reaches no row"},
 	"internal/idempotency":             {anyNumber, "keys of control mutations, each statement bound to the caller's tenant and person"},
 	"internal/auth":                    {anyNumber, "signing in, before there is a tenant, and what a verified token names"},
 	"internal/postgres.DB.Control":     {1, "is what the rule is about"},
 	"internal/postgres.DB.InControlTx": {1, "is what the rule is about"},
 	"internal/postgres.listener.tune":  {2, "says something to itself, to see that it is heard; it names nobody"},
-	"cmd/commonhold.serveCmd.noDemo":   {2, "looks for accounts with known passwords at start, before there are requests"},
-	"internal/demo":                    {anyNumber, "fills tenants of its own for cmd/commonhold; no request reaches it"},
-	"internal/pgtest":                  {anyNumber, "makes tenants for tests; nothing of the server imports it"},
-	"internal/bench":                   {anyNumber, "a tool that measures over many tenants; nothing imports it"},
+	"cmd/commonhold.change.to":         {1, "the operator changes a tenant that they name, at a command line"},
+
+	"cmd/commonhold.tenantCreateCmd.Run": {1, "the operator makes a tenant, at a command line"},
+
+	"cmd/commonhold.serveCmd.noDemo": {2, "looks for accounts with known passwords at start, before there are requests"},
+	"internal/demo":                  {anyNumber, "fills tenants of its own for cmd/commonhold; no request reaches it"},
+	"internal/pgtest":                {anyNumber, "makes tenants for tests; nothing of the server imports it"},
+	"internal/bench":                 {anyNumber, "a tool that measures over many tenants; nothing imports it"},
 }}
 
 // A tenant that is worked in is the caller's: it comes from the context, where the

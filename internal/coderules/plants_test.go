@@ -335,8 +335,8 @@ func (r *queryResolver) CategoryCount(ctx context.Context, workspace string) (in
 }
 
 func (r *queryResolver) Row(ctx context.Context, workspace string) {
-	row, _ := r.DB.Control().GetTenantBySlug(ctx, controlsql.GetTenantBySlugParams{Slug: workspace}) // breaks: platform
-	_ = r.DB.Home(row.Tenant.ID) // breaks: tenant-chosen
+	row, _ := r.DB.Control().FindTenant(ctx, controlsql.FindTenantParams{Slug: workspace}) // breaks: platform
+	_ = r.DB.Home(row.ID) // breaks: tenant-chosen
 	_ = r.DB.InControlTx(ctx, nil) // breaks: platform
 	control := r.DB.Control // breaks: platform
 	_ = control

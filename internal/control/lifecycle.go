@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"regexp"
 
 	"github.com/google/uuid"
@@ -9,6 +11,7 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/telemetry"
 	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/internal/text"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
@@ -99,47 +102,122 @@ func (r *Registry) EnsureDefaults(ctx context.Context, t tenant.ID, owner id.Use
 	return r.db.Control().SetTenantDefaults(ctx, controlsql.SetTenantDefaultsParams{ID: t})
 }
 
-// Suspend closes a tenant for everybody, at once and on every server: the door is
-// closed in the database itself. Suspending a suspended tenant changes nothing.
-//
-// Errors: fault.NotFound; fault.Conflict for a tenant that is neither.
+// Suspend is Change to SUSPENDED of the tenant of a slug, without a reason.
 func (r *Registry) Suspend(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	return r.move(ctx, slug, tenant.Active, tenant.Suspended, "CLOSED")
+	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.Suspended, "")
+	return t, err
 }
 
-// Resume opens a suspended tenant again.
-//
-// Errors: as Suspend.
+// MakeReadOnly is Change to READ_ONLY of the tenant of a slug, without a reason.
+func (r *Registry) MakeReadOnly(ctx context.Context, slug string) (*tenant.Tenant, error) {
+	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.ReadOnly, "")
+	return t, err
+}
+
+// Resume is Change to ACTIVE of the tenant of a slug, without a reason.
 func (r *Registry) Resume(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	return r.move(ctx, slug, tenant.Suspended, tenant.Active, "OPEN")
+	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.Active, "")
+	return t, err
 }
 
-func (r *Registry) move(ctx context.Context, slug string, from, to tenant.Status, door string) (*tenant.Tenant, error) {
-	var moved *tenant.Tenant
-	err := r.db.InControlTx(ctx, func(q *controlsql.Queries) error {
-		row, err := q.GetTenantBySlug(ctx, controlsql.GetTenantBySlugParams{Slug: slug})
+// changes says what Change changes to: what the door of such a tenant is, and what the
+// log calls it.
+var changes = map[tenant.Status]struct{ door, action string }{
+	tenant.Active:    {"OPEN", "tenant.resumed"},
+	tenant.ReadOnly:  {"READ_ONLY", "tenant.made_read_only"},
+	tenant.Suspended: {"CLOSED", "tenant.suspended"},
+}
+
+// Change makes a tenant ACTIVE, READ_ONLY or SUSPENDED, at once and on every server: what
+// its door lets pass is changed in the database itself. When it returns, no write that the
+// new status forbids is under way any more, and none begins. reason, of one line and 500
+// characters at most, is kept in the tenant's log. changed is false for a tenant that was
+// so already.
+//
+// Errors: fault.NotFound; fault.Invalid for the reason; fault.Conflict for a tenant that
+// is none of the three; fault.Unavailable where a write is under way that does not end:
+// the tenant is changed then, and Change can be done again to wait for it.
+func (r *Registry) Change(ctx context.Context, of Named, to tenant.Status, reason string) (t *tenant.Tenant, changed bool, err error) {
+	next, ok := changes[to]
+	if !ok {
+		return nil, false, fault.New(fault.Invalid, "No tenant can be made %s by hand.", to)
+	}
+	if reason, err = text.Line("The reason", reason, 0, 500); err != nil {
+		return nil, false, err
+	}
+	err = r.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+		row, err := q.FindTenant(ctx, controlsql.FindTenantParams(of))
 		if postgres.IsNoRows(err) {
 			return unknown()
 		}
 		if err != nil {
 			return err
 		}
-		moved = FromRow(&row.Tenant)
-		if moved.Status == to {
+		t, changed = FromRow(row), row.Status != to
+		if !changed {
 			return nil
 		}
-		changed, err := q.SetTenantStatus(ctx, controlsql.SetTenantStatusParams{ID: moved.ID, FromStatus: from, ToStatus: to})
-		if postgres.IsNoRows(err) {
-			return fault.New(fault.Conflict, "The tenant is %s: only an %s tenant can become %s.", moved.Status, from, to)
+		if _, ok := changes[row.Status]; !ok {
+			return fault.New(fault.Conflict, "The tenant is %s. Only one that is ACTIVE, READ_ONLY or SUSPENDED can be made %s.", row.Status, to)
 		}
+		after, err := q.SetTenantStatus(ctx, controlsql.SetTenantStatusParams{ID: row.ID, FromStatus: row.Status, ToStatus: to})
 		if err != nil {
 			return err
 		}
-		moved = FromRow(changed)
-		if _, err := q.SetTenantDoor(ctx, controlsql.SetTenantDoorParams{TenantID: moved.ID, Status: door}); err != nil {
+		t = FromRow(after)
+		if _, err := q.SetTenantDoor(ctx, controlsql.SetTenantDoorParams{TenantID: t.ID, Status: next.door}); err != nil {
 			return err
 		}
-		return TellOfTenant(ctx, q, moved.ID)
+		data := map[string]any{"from": row.Status}
+		if reason != "" {
+			data["reason"] = reason
+		}
+		if err := Record(ctx, q, t.ID, nil, next.action, t.ID.UUID(), data); err != nil {
+			return err
+		}
+		if err := q.WakeJobsOfTenant(ctx, controlsql.WakeJobsOfTenantParams{Of: t.ID.UUID()}); err != nil {
+			return err
+		}
+		return TellOfTenant(ctx, q, t.ID)
 	})
-	return moved, err
+	if err != nil || to == tenant.Active {
+		return t, changed, err
+	}
+	return t, changed, r.drain(ctx, t.ID)
+}
+
+// drainTries is how often drain waits for a lock: that takes three seconds each time, and
+// more together than a write may last.
+const drainTries = 15
+
+// drain waits for the writes that passed the door before it was closed. Those that come
+// later are refused at once, and hold nobody up.
+//
+// Errors: fault.Unavailable.
+func (r *Registry) drain(ctx context.Context, t tenant.ID) error {
+	var err error
+	for range drainTries {
+		err = r.db.InControlTx(ctx, func(q *controlsql.Queries) error {
+			return q.WaitForWriters(ctx, controlsql.WaitForWritersParams{Key: postgres.LockKey(t)})
+		})
+		if !fault.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+	return fault.New(fault.Unavailable, "The tenant is closed to new writes, but one that began before does not end. Do this again to wait for it, or end its connection.").Because(err)
+}
+
+// Record writes down what this transaction did to who may enter a tenant. actor is nil for
+// the operator, and for nobody in particular.
+func Record(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor *id.User, action string, entity uuid.UUID, data map[string]any) error {
+	if data == nil {
+		data = map[string]any{}
+	}
+	body, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", action, err)
+	}
+	return q.CreateAccessEvent(ctx, controlsql.CreateAccessEventParams{
+		TenantID: t, ID: id.NewAccessEvent(), ActorID: actor, Action: action, EntityID: entity, RequestID: telemetry.FromContext(ctx).ID, Data: body,
+	})
 }

@@ -186,6 +186,137 @@ func TestSuspendAndResume(t *testing.T) {
 	}
 }
 
+// A read-only tenant is read and not written, whatever a server remembers of it; and each
+// change is recorded, with its reason, once.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	other := pgtest.Open(t, 2)
+	named := control.Named{Of: w.Tenant.ID.UUID()}
+	try := func(w2 *pgtest.World) (read, write, people error) {
+		home := w2.DB.Home(w.Tenant.ID)
+		_, read = home.Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: w.Tenant.ID})
+		write = home.InTx(ctx, func(q *tenantsql.Queries) error {
+			_, err := q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: w.Tenant.ID, ID: id.NewCategory(), Name: id.New().String(), CreatedBy: w.Owner})
+			return err
+		})
+		_, people = w2.DB.Account(w.Tenant.ID).Read().CountMembers(ctx, accountsql.CountMembersParams{TenantID: w.Tenant.ID})
+		return read, write, people
+	}
+	for _, server := range []*pgtest.World{w, other} {
+		if read, write, people := try(server); read != nil || write != nil || people != nil {
+			t.Fatal(read, write, people)
+		}
+	}
+	conn := pgtest.Superuser(t)
+	written := func() int {
+		return count(t, conn, `select count(*) from shared.categories where tenant_id = $1`, w.Tenant.ID)
+	}
+	before := written()
+	for _, step := range []struct {
+		to              tenant.Status
+		reason          string
+		read, write     fault.Code
+		changed, record bool
+	}{
+		{tenant.ReadOnly, "an unpaid bill", "", fault.TenantReadOnly, true, true},
+		{tenant.ReadOnly, "an unpaid bill", "", fault.TenantReadOnly, false, false},
+		{tenant.Suspended, "two of them", fault.TenantSuspended, fault.TenantSuspended, true, true},
+		{tenant.ReadOnly, "", "", fault.TenantReadOnly, true, true},
+		{tenant.Active, "paid", "", "", true, true},
+		{tenant.Active, "", "", "", false, false},
+	} {
+		records := func() int {
+			return count(t, conn, `select count(*) from control.access_events where tenant_id = $1 and actor_id is null and entity_id = $1 and starts_with(action, 'tenant.')`, w.Tenant.ID)
+		}
+		told := records()
+		made, changed, err := w.Registry.Change(ctx, named, step.to, step.reason)
+		if err != nil || made.Status != step.to || changed != step.changed {
+			t.Fatalf("%+v: %+v, %t, %v", step, made, changed, err)
+		}
+		if now := records(); now-told > 1 || now-told == 1 != step.record {
+			t.Errorf("%+v: %d records, then %d", step, told, now)
+		}
+		for name, server := range map[string]*pgtest.World{"here": w, "elsewhere": other} {
+			read, write, people := try(server)
+			if fault.CodeOf(read) != step.read || fault.CodeOf(write) != step.write || fault.CodeOf(people) != step.read {
+				t.Errorf("%s, %s: reading %v, writing %v, the people %v", step.to, name, read, write, people)
+			}
+		}
+		if step.to != tenant.Active && written() != before {
+			t.Errorf("%s: something was written", step.to)
+		}
+	}
+	if n := count(t, conn, `select count(*) from control.access_events where tenant_id = $1 and action = 'tenant.made_read_only' and data = '{"from": "ACTIVE", "reason": "an unpaid bill"}'`, w.Tenant.ID); n != 1 {
+		t.Errorf("%d records of the reason", n)
+	}
+	for what, refused := range map[string]func() error{
+		"a status that is not the operator's": func() error { _, _, err := w.Registry.Change(ctx, named, tenant.Erased, ""); return err },
+		"a reason of two lines":               func() error { _, _, err := w.Registry.Change(ctx, named, tenant.Suspended, "a\nb"); return err },
+		"a reason without an end": func() error {
+			_, _, err := w.Registry.Change(ctx, named, tenant.Suspended, strings.Repeat("x", 501))
+			return err
+		},
+	} {
+		if err := refused(); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A write that passed the door before it was closed is waited for: when Suspend returns, all
+// that was ever acknowledged is there, and nothing more comes.
+func TestSuspendWaitsForWriters(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	ctx := context.Background()
+	conn, own := pgtest.Superuser(t), pgtest.Superuser(t)
+	written := func() int {
+		return count(t, own, `select count(*) from shared.categories where tenant_id = $1`, w.Tenant.ID)
+	}
+	inside, may, wrote := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		wrote <- w.DB.Home(w.Tenant.ID).InTx(ctx, func(q *tenantsql.Queries) error {
+			close(inside)
+			<-may
+			_, err := q.CreateCategory(ctx, tenantsql.CreateCategoryParams{TenantID: w.Tenant.ID, ID: id.NewCategory(), Name: "Late", CreatedBy: w.Owner})
+			return err
+		})
+	}()
+	<-inside
+	suspended := make(chan error, 1)
+	atReturn := make(chan int, 1)
+	go func() {
+		_, err := w.Registry.Suspend(ctx, w.Tenant.Slug)
+		atReturn <- written()
+		suspended <- err
+	}()
+	// It waits, and meanwhile the door is closed to others already.
+	for waits := false; !waits; {
+		waits = count(t, conn, `select count(*) from pg_locks where locktype = 'advisory' and not granted and (classid::bigint << 32 | objid::bigint) = $1`, postgres.LockKey(w.Tenant.ID)) > 0
+		select {
+		case n := <-atReturn:
+			close(may)
+			t.Fatalf("it returned while a write was under way, with %d written", n)
+		default:
+		}
+	}
+	if _, err := pgtest.Open(t, 2).DB.Home(w.Tenant.ID).Read().CountProducts(ctx, tenantsql.CountProductsParams{TenantID: w.Tenant.ID}); !fault.Is(err, fault.TenantSuspended) && !fault.Is(err, fault.TenantMoved) {
+		t.Errorf("while it waits: %v", err)
+	}
+	close(may)
+	if err := <-wrote; err != nil {
+		t.Errorf("the write that was there first: %v", err)
+	}
+	if n := <-atReturn; n != 1 {
+		t.Errorf("%d written when it returned, want 1", n)
+	}
+	if err := <-suspended; err != nil {
+		t.Error(err)
+	}
+}
+
 // What the registry tells ages; where a tenant lives does not, because the door knows
 // better. That a tenant is not served is told, so it ages too.
 func TestAddressesDoNotAge(t *testing.T) {

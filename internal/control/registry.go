@@ -56,9 +56,9 @@ func (r *Registry) Tenant(ctx context.Context, id tenant.ID) (*tenant.Tenant, er
 	return e.tenant, err
 }
 
-// Open is Tenant for one that may be worked in.
+// Open is Tenant for one that may be entered.
 //
-// Errors: fault.NotFound; fault.TenantSuspended for one that is not ACTIVE.
+// Errors: fault.NotFound; fault.TenantSuspended for one that is neither ACTIVE nor READ_ONLY.
 func (r *Registry) Open(ctx context.Context, id tenant.ID) (*tenant.Tenant, error) {
 	e, err := r.homes.Get(ctx, id)
 	if err != nil {
@@ -67,11 +67,12 @@ func (r *Registry) Open(ctx context.Context, id tenant.ID) (*tenant.Tenant, erro
 	return e.tenant, Serving(e.tenant)
 }
 
-// Serving tells whether a tenant may be worked in.
+// Serving tells whether a tenant may be entered. That one can only be read is for its door
+// to say.
 //
 // Errors: fault.TenantSuspended.
 func Serving(t *tenant.Tenant) error {
-	if t.Status != tenant.Active {
+	if !t.Status.Readable() {
 		return fault.New(fault.TenantSuspended, "This tenant is not active just now. Its owner can ask the operator of this service why.")
 	}
 	return nil

@@ -40,8 +40,9 @@ const (
 	Forbidden       Code = "FORBIDDEN"
 	Reauthenticate  Code = "REAUTHENTICATE" // the password must be given again first
 	TenantSuspended Code = "TENANT_SUSPENDED"
-	TenantMismatch  Code = "TENANT_MISMATCH" // the request means another tenant than its credential
-	TenantMoved     Code = "TENANT_MOVED"    // the door refused twice: the tenant is between two homes
+	TenantReadOnly  Code = "TENANT_READ_ONLY" // the tenant can be read and not changed
+	TenantMismatch  Code = "TENANT_MISMATCH"  // the request means another tenant than its credential
+	TenantMoved     Code = "TENANT_MOVED"     // the door refused twice: the tenant is between two homes
 	TooComplex      Code = "QUERY_TOO_COMPLEX"
 	TooLarge        Code = "REQUEST_TOO_LARGE"
 	RateLimited     Code = "RATE_LIMITED"

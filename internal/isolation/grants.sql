@@ -121,7 +121,7 @@ select 'grant.control', 'error', g.object || coalesce('.' || quote_ident(g.attna
        format('revoke %s from commonhold_control', g.right_on)
 from given as g
 join parties as p on g.grantee = p.control
-where g.oid = to_regclass('control.access_events') and g.privilege_type <> 'INSERT'
+where g.oid = to_regclass('control.access_events') and g.privilege_type not in ('INSERT', 'SELECT') -- the operator reads it
 union all
 select 'grant.backup', 'error', g.object || coalesce('.' || quote_ident(g.attname), ''),
        format('The backup role has %s, past row-level security; it may only read.', g.privilege_type),

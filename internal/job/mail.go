@@ -24,6 +24,7 @@ type Template string
 // The mails there are, and what of Mail each needs beside To.
 const (
 	Welcome             Template = "welcome"               // Tenant, Name: the registration is done
+	TenantCreated       Template = "tenant_created"        // Tenant, Name, Link: a tenant was made for somebody who had no account
 	ConfirmRegistration Template = "confirm_registration"  // Tenant, Link: to an address without an account
 	AlreadyRegistered   Template = "already_registered"    // Tenant, Link: to one with an account
 	Invitation          Template = "invitation"            // Tenant, By, Role, Link: to an address without an account
@@ -35,6 +36,9 @@ const (
 
 	OwnershipTransferred Template = "ownership_transferred" // Tenant, Name, By: a notice to both
 )
+
+// PurposeReset is what the token of a link is for by which a password is chosen.
+const PurposeReset = "password reset"
 
 // Where the links of mails lead, below the public URL.
 const (
@@ -55,6 +59,11 @@ type Mail struct {
 	By       string `json:"by,omitempty"`        // the display name of who caused it
 	Role     string `json:"role,omitempty"`      // as people say it: "Admin"
 	NewEmail string `json:"new_email,omitempty"` // the address that takes the place of To
+
+	// Home is the tenant in whose name it is sent: it waits while that is closed. Zero for
+	// what is a person's own, such as a link to reset a password, and goes out whatever
+	// becomes of a tenant.
+	Home uuid.UUID `json:"home,omitzero"`
 
 	Link *Link `json:"link,omitempty"`
 	// Until is when the mail is of no use any more, such as when its link expires. A
@@ -196,6 +205,7 @@ func (m Mail) clean() (Mail, error) {
 // needs says which fields a template needs.
 var needs = map[Template][]string{
 	Welcome:             {"Tenant", "Name"},
+	TenantCreated:       {"Tenant", "Name", "Link"},
 	ConfirmRegistration: {"Tenant", "Link"},
 	AlreadyRegistered:   {"Tenant", "Link"},
 	Invitation:          {"Tenant", "By", "Role", "Link"},

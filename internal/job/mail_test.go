@@ -29,6 +29,7 @@ func every(t *testing.T) []job.Mail {
 		{Template: job.PasswordChanged, To: to, Name: "Ada Lovelace"},
 		{Template: job.ConfirmEmail, To: to, Name: "Ada Lovelace", Link: link(job.PathEmail)},
 		{Template: job.EmailChange, To: to, Name: "Ada Lovelace", NewEmail: "new@tests.example"},
+		{Template: job.TenantCreated, To: to, Tenant: "Acme", Name: "ada", Link: link(job.PathReset)},
 		{Template: job.OwnershipTransferred, To: to, Tenant: "Acme", Name: "Grace Hopper", By: "Ada Lovelace"},
 	}
 }

@@ -9,12 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
 // Config says how mail leaves.
@@ -43,6 +46,9 @@ const (
 	// What was sent holds an address for a day, what could not be for a week.
 	keepSent   = 24 * time.Hour
 	keepFailed = 7 * 24 * time.Hour
+	// How long a mail of a closed tenant waits before somebody looks again. Who opens the
+	// tenant wakes it.
+	closedWait = 10 * time.Minute
 )
 
 // Start sends the mails that transactions left, until Stop.
@@ -54,7 +60,7 @@ func Start(ctx context.Context, c Config) (*postgres.Jobs, error) {
 		return nil, err
 	}
 	all := river.NewWorkers()
-	river.AddWorker(all, &worker{renderer: r, deliver: c.Deliver})
+	river.AddWorker(all, &worker{db: c.DB, renderer: r, deliver: c.Deliver})
 	return c.DB.StartJobs(ctx, &river.Config{
 		Queues:                      map[string]river.QueueConfig{queue: {MaxWorkers: workers}},
 		Workers:                     all,
@@ -73,6 +79,7 @@ func Start(ctx context.Context, c Config) (*postgres.Jobs, error) {
 // worker sends one mail.
 type worker struct {
 	river.WorkerDefaults[mail]
+	db       *postgres.DB
 	renderer *renderer
 	deliver  Deliver
 }
@@ -85,6 +92,10 @@ func (w *worker) Work(ctx context.Context, j *river.Job[mail]) error {
 	if err == nil {
 		slog.InfoContext(ctx, "mail sent", about...)
 		return nil
+	}
+	if errors.Is(err, errClosed) {
+		slog.InfoContext(ctx, "mail waits, since its tenant is closed", about...)
+		return river.JobSnooze(closedWait)
 	}
 	refused, inVain := errors.AsType[*RefusedError](err)
 	about = append(about, "code", fault.MailNotSent, "reason", err.Error())
@@ -104,11 +115,39 @@ func (w *worker) try(ctx context.Context, j *river.Job[mail]) error {
 	if until := j.Args.Until; !until.IsZero() && time.Now().After(until) {
 		return &RefusedError{"its time is over"}
 	}
+	if err := w.open(ctx, j.Args.Home); err != nil {
+		return err
+	}
 	m, err := w.renderer.render(j.Args, j.CreatedAt)
 	if err != nil {
 		return err
 	}
 	return w.deliver(ctx, m)
+}
+
+// errClosed: the tenant in whose name a mail is sent is closed for now.
+var errClosed = errors.New("the tenant is closed")
+
+// open tells whether a mail of a tenant may be sent: while that can be read. What is left of
+// one that ends is not sent at all.
+//
+// Errors: errClosed; *RefusedError for a tenant that ends or has ended.
+func (w *worker) open(ctx context.Context, home uuid.UUID) error {
+	if home == uuid.Nil { // a person's own, or left by an older server
+		return nil
+	}
+	status, err := w.db.Control().GetTenantStatus(ctx, controlsql.GetTenantStatusParams{Of: home})
+	switch {
+	case postgres.IsNoRows(err):
+		return &RefusedError{"its tenant is gone"}
+	case err != nil:
+		return err
+	case status.Readable():
+		return nil
+	case status == tenant.Offboarding, status == tenant.Erased:
+		return &RefusedError{"its tenant has ended"}
+	}
+	return errClosed
 }
 
 // panics logs what a worker did not expect.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/pgtest"
@@ -293,6 +295,89 @@ func TestMailIsGivenUp(t *testing.T) {
 				t.Errorf("after %d attempts, %d arrived, logged: %s", o.only().Attempt, len(l.all("")), lines)
 			}
 		})
+	}
+}
+
+// What a tenant sends waits while that is closed, and is sent when it is opened, at once
+// and by its first attempt; what is a person's own is sent all the while. What a tenant that
+// ends had left is not sent.
+func TestMailOfAClosedTenantWaits(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	registry := control.NewRegistry(o.db)
+	home, _ := (&pgtest.World{DB: o.db, Registry: registry}).NewTenant(t)
+	var mu sync.Mutex
+	var sent []string
+	delivered := func() (subjects []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Sorted(slices.Values(sent))
+	}
+	deliver := func(_ context.Context, m *job.Message) error {
+		mu.Lock()
+		defer mu.Unlock()
+		sent = append(sent, m.Subject)
+		return nil
+	}
+	ofTenant := func(m job.Mail) job.Mail { m.Home = home.ID.UUID(); return m }
+	all := every(t)
+	var waiting, going []string
+	subjects := func(m job.Mail) string { return render(t, m).Subject }
+	leave := func() {
+		mu.Lock()
+		waiting, going, sent = nil, nil, nil
+		mu.Unlock()
+		for _, m := range all {
+			switch m.Template {
+			case job.Welcome, job.TenantCreated, job.Invitation, job.InvitationToAccount:
+				o.send(ofTenant(m))
+				waiting = append(waiting, subjects(m))
+			default:
+				o.send(m)
+				going = append(going, subjects(m))
+			}
+		}
+		slices.Sort(waiting)
+		slices.Sort(going)
+	}
+	states := func(of string) (all string) {
+		if err := o.admin.QueryRow(t.Context(), `select coalesce(string_agg(distinct state || ' ' || attempt, ', '), '') from control.river_job where args ? 'home' = ($1 = 'tenant')`, of).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+
+	if _, err := registry.Suspend(t.Context(), home.Slug); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	o.works(deliver)
+	until(t, "what is a person's own", 30*time.Second, func() bool { return slices.Equal(delivered(), going) })
+	until(t, "the others to wait", 30*time.Second, func() bool { return states("tenant") == "scheduled 0" })
+	if now := delivered(); !slices.Equal(now, going) {
+		t.Fatalf("sent for a closed tenant: %q, want %q", now, going)
+	}
+	if _, err := registry.Resume(t.Context(), home.Slug); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "what had waited", 30*time.Second, func() bool { return len(delivered()) == len(all) }) // and not in ten minutes
+	until(t, "their end", 30*time.Second, func() bool { return states("tenant") == "completed 1" })
+
+	// A tenant that is read only is there, and sends.
+	o.exec("delete from control.river_job")
+	if _, err := registry.MakeReadOnly(t.Context(), home.Slug); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	until(t, "what a read-only tenant sends", 30*time.Second, func() bool { return len(delivered()) == len(all) })
+
+	o.exec("delete from control.river_job")
+	o.exec("update control.tenants set status = 'OFFBOARDING' where id = $1", home.ID)
+	leave()
+	until(t, "what is a person's own", 30*time.Second, func() bool { return slices.Equal(delivered(), going) })
+	until(t, "the others to be given up", 30*time.Second, func() bool { return states("tenant") == "cancelled 1" })
+	if now := delivered(); !slices.Equal(now, going) {
+		t.Errorf("sent for a tenant that ends: %q", now)
 	}
 }
 

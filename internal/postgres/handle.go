@@ -26,8 +26,12 @@ const (
 	lockTenant   = "select pg_advisory_xact_lock_shared($1)"
 )
 
-// doorRefused is the SQLSTATE that both doors raise.
-const doorRefused = "TD001"
+// The SQLSTATEs that both doors raise: doorRefused to who may not come in, and doorReadOnly
+// to who wants to write where only reading is allowed.
+const (
+	doorRefused  = "TD001"
+	doorReadOnly = "TD002"
+)
 
 // DBTX is what sqlc's generated queries run on.
 type DBTX interface {
@@ -40,7 +44,8 @@ type DBTX interface {
 // queries it serves.
 //
 // A refused door is fault.TenantSuspended or fault.TenantMoved, after one fresh
-// look at where the tenant lives; never an empty result.
+// look at where the tenant lives, or fault.TenantReadOnly to who would write; never an
+// empty result.
 type Handle[Q any] struct {
 	pool    *pgxpool.Pool
 	id      tenant.ID
@@ -366,6 +371,8 @@ func classify(ctx context.Context, err error) error {
 	switch state := sqlState(err); {
 	case state == doorRefused:
 		return fault.New(fault.TenantMoved, "This tenant is being moved or was closed. Try again in a moment.").Because(err)
+	case state == doorReadOnly:
+		return fault.New(fault.TenantReadOnly, "This tenant can be read just now, and not changed. Its owner can ask the operator of this service why.").Because(err)
 	case state == "57014" && context.Cause(ctx) == nil: // query_canceled, not by us: statement_timeout
 		return fault.New(fault.Timeout, "This took the database too long. Ask for less at a time.").Because(err)
 	case state == "40001", state == "40P01", state == "55P03": // serialization, deadlock, lock not available

@@ -115,6 +115,7 @@ func TestAttacksWithKeys(t *testing.T) {
 		misspelt  = "as no credential"
 		mismatch  = "TENANT_MISMATCH"
 		suspended = "TENANT_SUSPENDED"
+		readOnly  = "TENANT_READ_ONLY"
 		allowed   = ""
 		less      = "may less"
 	)
@@ -197,6 +198,11 @@ func TestAttacksWithKeys(t *testing.T) {
 			a.change("reinstateMember(input: {id: $id})")
 		}},
 		"its member was demoted": {less, func(a *try) { a.change("changeMemberRole(input: {id: $id, role: VIEWER})") }},
+		"its tenant is read-only": {readOnly, func(a *try) {
+			if _, err := api.Registry.MakeReadOnly(context.Background(), a.owner.Tenant.Slug); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		"its tenant is suspended": {suspended, func(a *try) {
 			if _, err := api.Registry.Suspend(context.Background(), a.owner.Tenant.Slug); err != nil {
 				t.Fatal(err)
@@ -234,6 +240,10 @@ func TestAttacksWithKeys(t *testing.T) {
 				switch attack.want {
 				case allowed:
 					if !ok {
+						t.Errorf("%s: %d %s", document, answer.Status, answer.Body)
+					}
+				case readOnly:
+					if document == asking && !ok || document == adding && answer.Code() != readOnly {
 						t.Errorf("%s: %d %s", document, answer.Status, answer.Body)
 					}
 				case less:

@@ -377,14 +377,11 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 			if want := slices.Sorted(maps.Keys(all)); !slices.Equal(slices.Sorted(slices.Values(fields)), want) {
 				t.Fatalf("every root field needs a document that a suspended tenant is refused: add one to documents, or take one away (-documents +schema):\n%s", cmp.Diff(want, slices.Sorted(slices.Values(fields))))
 			}
-			var before string
 			for _, field := range fields {
 				owner.Must(t, `{ viewer { role } products { nodes { id } } }`, nil, nil) // the server remembers it as open
 				do(suspend)
-				if before == "" {
-					before = fingerprint(t, db, owner.Tenant.ID)
-				}
 				if document := all[field]; document != "" {
+					before := fingerprint(t, db, owner.Tenant.ID)
 					a := owner.Do(t, document, nil)
 					if a.Status != http.StatusForbidden || a.Code() != "TENANT_SUSPENDED" || a.Data != nil {
 						t.Errorf("%s: %d %s", field, a.Status, a.Body)
@@ -395,13 +392,13 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 					if a.Header.Get("WWW-Authenticate") != "" {
 						t.Errorf("%s: asks for another token, which would not help", field)
 					}
+					if now := fingerprint(t, db, owner.Tenant.ID); now != before {
+						t.Errorf("%s: a refused request changed the tenant:\n%s\n%s", field, before, now)
+					}
 				}
 				do(resume)
 			}
 			do(suspend)
-			if now := fingerprint(t, db, owner.Tenant.ID); now != before {
-				t.Errorf("a refused request changed the tenant:\n%s\n%s", before, now)
-			}
 			for name, got := range map[string]session{
 				"signIn":         signIn(t, api.Anonymous(), slug, owner.Email, apitest.Password),
 				"refreshSession": refresh(t, api.Anonymous(), held.Session.RefreshToken),
@@ -417,6 +414,104 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 			}
 			owner.Must(t, `{ viewer { role } }`, nil, nil)
 		})
+	}
+}
+
+// ofTheHome are the mutations of a tenant's data, which a read-only tenant refuses. Every other
+// field works in it as in one that is in use: who may enter stays its owners' business.
+var ofTheHome = []string{
+	"createCustomer", "updateCustomer", "deleteCustomer", "createOrder", "placeOrder", "changeOrderStatus", "createProduct", "updateProduct",
+	"deleteProduct", "productsUpsert", "createCategory", "updateCategory", "deleteCategory",
+}
+
+// A read-only tenant is read as before, and its data is changed by no field, here and on a
+// server that remembers it as it was: its door refuses that.
+func TestTokenOfAReadOnlyTenant(t *testing.T) {
+	t.Parallel()
+	api := apitest.New(t, pgtest.New(t))
+	elsewhere := pgtest.Open(t, 2).Registry
+	db := pgtest.Superuser(t)
+	owner := api.NewTenant(t)
+	slug := owner.Tenant.Slug
+	product, category := stock(t, owner)
+	var held session
+	signedIn := func() {
+		t.Helper()
+		if held = signIn(t, api.Anonymous(), slug, owner.Email, apitest.Password); held.Session == nil {
+			t.Fatalf("%+v", held)
+		}
+		owner.Token = held.Session.AccessToken
+	}
+	data := func() (all string) {
+		for line := range strings.Lines(fingerprint(t, db, owner.Tenant.ID)) {
+			if strings.HasPrefix(line, "shared.") {
+				all += line
+			}
+		}
+		return all
+	}
+	signedIn()
+	owner.Must(t, `{ viewer { role } products { nodes { id } } }`, nil, nil) // the server remembers it as it was
+	if _, err := elsewhere.MakeReadOnly(t.Context(), slug); err != nil {
+		t.Fatal(err)
+	}
+	before := data()
+	if strings.Count(before, "\n") < 6 {
+		t.Fatalf("the tenant's tables: %s", before)
+	}
+	all := documents(product, category)
+	refused := 0
+	for _, field := range rootFields(t) {
+		if all[field] == "" {
+			continue
+		}
+		a := owner.Do(t, all[field], nil)
+		switch readOnly := strings.Contains(string(a.Body), "TENANT_READ_ONLY"); {
+		case slices.Contains(ofTheHome, field):
+			refused++
+			if !readOnly || a.Status != http.StatusOK || a.Code() != "TENANT_READ_ONLY" || !strings.Contains(string(a.Body), "owner can ask the operator") {
+				t.Errorf("%s: %d %s", field, a.Status, a.Body)
+			}
+		case readOnly:
+			t.Errorf("%s: %s", field, a.Body)
+		case strings.HasPrefix(all[field], "{") && len(a.Errors) > 0:
+			t.Errorf("%s: %s", field, a.Body)
+		}
+		if field == "signOut" || field == "signOutEverywhere" {
+			signedIn()
+		}
+	}
+	if refused != len(ofTheHome) {
+		t.Errorf("%d of %d mutations of the tenant's data were tried", refused, len(ofTheHome))
+	}
+	if now := data(); now != before {
+		t.Errorf("a refused mutation changed the tenant:\n%s\n%s", before, now)
+	}
+	var told struct{ Tenant struct{ Status string } }
+	api.Settle(t)
+	if owner.Must(t, `{ tenant { status } }`, nil, &told); told.Tenant.Status != "READ_ONLY" {
+		t.Errorf("tenant.status: %+v", told)
+	}
+	// What its owner does about who may enter happens.
+	var did struct {
+		InviteMember struct{ Invitation *struct{ ID string } }
+		CreateAPIKey struct{ Secret *string }
+	}
+	owner.Must(t, `mutation { inviteMember(input: {email: "`+id.New().String()+`@tests.example", role: VIEWER}) { invitation { id } userErrors { code } } }`, nil, &did)
+	owner.Must(t, `mutation { createApiKey(input: {name: "n", scopes: [ORDERS_READ]}) { secret userErrors { code } } }`, nil, &did)
+	if did.InviteMember.Invitation == nil || did.CreateAPIKey.Secret == nil {
+		t.Errorf("the owner of a read-only tenant: %+v", did)
+	}
+	signedIn()
+	if next := refresh(t, api.Anonymous(), held.Session.RefreshToken); next.Session == nil {
+		t.Errorf("refreshing in a read-only tenant: %+v", next)
+	}
+	if _, err := elsewhere.Resume(t.Context(), slug); err != nil {
+		t.Fatal(err)
+	}
+	owner.Must(t, `mutation { createCategory(input: {name: "Again"}) { category { id } userErrors { code } } }`, nil, nil)
+	if data() == before {
+		t.Error("nothing can be changed after it was resumed")
 	}
 }
 

@@ -45,10 +45,14 @@ type Status string
 const (
 	Provisioning Status = "PROVISIONING"
 	Active       Status = "ACTIVE"
+	ReadOnly     Status = "READ_ONLY"
 	Suspended    Status = "SUSPENDED"
 	Offboarding  Status = "OFFBOARDING"
 	Erased       Status = "ERASED"
 )
+
+// Readable tells whether a tenant of this status can be entered, to read at least.
+func (s Status) Readable() bool { return s == Active || s == ReadOnly }
 
 // Tenant is what the registry knows of a tenant. It is immutable.
 type Tenant struct {

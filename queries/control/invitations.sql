@@ -8,7 +8,7 @@
 -- is no member any more, or the tenant is closed.
 select m.* from memberships as m
 join tenants as t on t.id = m.tenant_id
-where m.tenant_id = @tenant_id and m.user_id = @user_id and m.status = 'ACTIVE' and t.status = 'ACTIVE'
+where m.tenant_id = @tenant_id and m.user_id = @user_id and m.status = 'ACTIVE' and t.status in ('ACTIVE', 'READ_ONLY')
 for no key update of t
 for share of m;
 

@@ -28,6 +28,16 @@ with job as (
 )
 select pg_notify('control.river_insert', json_build_object('queue', queue)::text) from job;
 
+-- name: WakeJobsOfTenant :exec
+-- WakeJobsOfTenant has what waits for a tenant done now, once this transaction has
+-- committed. It is not tenant-scoped: the platform's own worker takes it.
+with woken as (
+    update river_job set state = 'available', scheduled_at = now()
+    where state = 'scheduled' and args @> jsonb_build_object('home', @of::uuid)
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', w.queue)::text) from (select distinct queue from woken) as w;
+
 -- name: MayNotify :one
 -- MayNotify tells whether CreateJob may wake anybody: hardening takes that right from
 -- everybody but this role.

@@ -323,7 +323,7 @@ func (q *Queries) ListDemoAccounts(ctx context.Context, arg ListDemoAccountsPara
 }
 
 const listMembershipsOfUser = `-- name: ListMembershipsOfUser :many
-select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, m.epoch, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at from memberships as m
+select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, m.epoch, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, t.status_since from memberships as m
 join tenants as t on t.id = m.tenant_id
 where m.user_id = $1 and m.status = 'ACTIVE'
 order by t.slug
@@ -368,6 +368,7 @@ func (q *Queries) ListMembershipsOfUser(ctx context.Context, arg ListMemberships
 			&i.Tenant.DefaultsAt,
 			&i.Tenant.CreatedAt,
 			&i.Tenant.UpdatedAt,
+			&i.Tenant.StatusSince,
 		); err != nil {
 			return nil, err
 		}

@@ -75,7 +75,7 @@ func (q *Queries) CreateInvitationLink(ctx context.Context, arg CreateInvitation
 }
 
 const getOpenInvitationLink = `-- name: GetOpenInvitationLink :one
-select l.tenant_id, l.id, l.role, l.allowed_domains, l.max_uses, l.uses, l.created_by, l.created_at, l.expires_at, l.revoked_at, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, m.role as creator_role, u.display_name as creator_name from invitation_links as l
+select l.tenant_id, l.id, l.role, l.allowed_domains, l.max_uses, l.uses, l.created_by, l.created_at, l.expires_at, l.revoked_at, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, t.status_since, m.role as creator_role, u.display_name as creator_name from invitation_links as l
 join tenants as t on t.id = l.tenant_id
 join memberships as m on m.tenant_id = l.tenant_id and m.user_id = l.created_by
 join users as u on u.id = l.created_by
@@ -120,6 +120,7 @@ func (q *Queries) GetOpenInvitationLink(ctx context.Context, arg GetOpenInvitati
 		&i.Tenant.DefaultsAt,
 		&i.Tenant.CreatedAt,
 		&i.Tenant.UpdatedAt,
+		&i.Tenant.StatusSince,
 		&i.CreatorRole,
 		&i.CreatorName,
 	)

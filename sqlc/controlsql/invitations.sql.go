@@ -167,7 +167,7 @@ func (q *Queries) GetInvitee(ctx context.Context, arg GetInviteeParams) (*GetInv
 }
 
 const getOpenInvitation = `-- name: GetOpenInvitation :one
-select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, i.link_id, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, m.role as inviter_role from invitations as i
+select i.tenant_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.sent_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at, i.link_id, t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, t.status_since, m.role as inviter_role from invitations as i
 join tenants as t on t.id = i.tenant_id
 join memberships as m on m.tenant_id = i.tenant_id and m.user_id = i.invited_by
 where i.id = $1::uuid and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
@@ -212,6 +212,7 @@ func (q *Queries) GetOpenInvitation(ctx context.Context, arg GetOpenInvitationPa
 		&i.Tenant.DefaultsAt,
 		&i.Tenant.CreatedAt,
 		&i.Tenant.UpdatedAt,
+		&i.Tenant.StatusSince,
 		&i.InviterRole,
 	)
 	return &i, err
@@ -283,7 +284,7 @@ const lockInviter = `-- name: LockInviter :one
 
 select m.tenant_id, m.id, m.user_id, m.role, m.status, m.created_at, m.updated_at, m.epoch from memberships as m
 join tenants as t on t.id = m.tenant_id
-where m.tenant_id = $1 and m.user_id = $2 and m.status = 'ACTIVE' and t.status = 'ACTIVE'
+where m.tenant_id = $1 and m.user_id = $2 and m.status = 'ACTIVE' and t.status in ('ACTIVE', 'READ_ONLY')
 for no key update of t
 for share of m
 `

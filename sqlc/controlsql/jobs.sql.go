@@ -114,3 +114,23 @@ func (q *Queries) MayNotify(ctx context.Context) (bool, error) {
 	err := row.Scan(&may)
 	return may, err
 }
+
+const wakeJobsOfTenant = `-- name: WakeJobsOfTenant :exec
+with woken as (
+    update river_job set state = 'available', scheduled_at = now()
+    where state = 'scheduled' and args @> jsonb_build_object('home', $1::uuid)
+    returning queue
+)
+select pg_notify('control.river_insert', json_build_object('queue', w.queue)::text) from (select distinct queue from woken) as w
+`
+
+type WakeJobsOfTenantParams struct {
+	Of uuid.UUID
+}
+
+// WakeJobsOfTenant has what waits for a tenant done now, once this transaction has
+// committed. It is not tenant-scoped: the platform's own worker takes it.
+func (q *Queries) WakeJobsOfTenant(ctx context.Context, arg WakeJobsOfTenantParams) error {
+	_, err := q.db.Exec(ctx, wakeJobsOfTenant, arg.Of)
+	return err
+}

@@ -149,6 +149,7 @@ type Tenant struct {
 	DefaultsAt   *time.Time
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	StatusSince  time.Time
 }
 
 type User struct {

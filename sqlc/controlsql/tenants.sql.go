@@ -5,8 +5,11 @@ package controlsql
 
 import (
 	"context"
+	"encoding/json"
+	"time"
 
 	"github.com/commonhold/commonhold/internal/tenant"
+	"github.com/google/uuid"
 )
 
 const createPlacement = `-- name: CreatePlacement :exec
@@ -29,7 +32,7 @@ func (q *Queries) CreatePlacement(ctx context.Context, arg CreatePlacementParams
 const createTenant = `-- name: CreateTenant :one
 insert into tenants (id, slug, name, status, currency_code)
 values ($1, $2, $3, $4, $5)
-returning id, slug, name, status, plan_code, currency_code, defaults_at, created_at, updated_at
+returning id, slug, name, status, plan_code, currency_code, defaults_at, created_at, updated_at, status_since
 `
 
 type CreateTenantParams struct {
@@ -60,6 +63,7 @@ func (q *Queries) CreateTenant(ctx context.Context, arg CreateTenantParams) (*Te
 		&i.DefaultsAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.StatusSince,
 	)
 	return &i, err
 }
@@ -79,8 +83,39 @@ func (q *Queries) CreateTenantDoor(ctx context.Context, arg CreateTenantDoorPara
 	return err
 }
 
+const findTenant = `-- name: FindTenant :one
+select id, slug, name, status, plan_code, currency_code, defaults_at, created_at, updated_at, status_since from tenants
+where slug = $1 or id = $2::uuid
+for no key update
+`
+
+type FindTenantParams struct {
+	Slug string
+	Of   uuid.UUID
+}
+
+// FindTenant reads a tenant by its slug or its id, and keeps it as it is until this
+// transaction ends.
+func (q *Queries) FindTenant(ctx context.Context, arg FindTenantParams) (*Tenant, error) {
+	row := q.db.QueryRow(ctx, findTenant, arg.Slug, arg.Of)
+	var i Tenant
+	err := row.Scan(
+		&i.ID,
+		&i.Slug,
+		&i.Name,
+		&i.Status,
+		&i.PlanCode,
+		&i.CurrencyCode,
+		&i.DefaultsAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.StatusSince,
+	)
+	return &i, err
+}
+
 const getTenant = `-- name: GetTenant :one
-select t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, p.tenant_id, p.isolation, p.cluster_name, p.schema_name, p.epoch, p.created_at, p.updated_at from tenants as t
+select t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, t.status_since, p.tenant_id, p.isolation, p.cluster_name, p.schema_name, p.epoch, p.created_at, p.updated_at from tenants as t
 join placements as p on p.tenant_id = t.id
 where t.id = $1
 `
@@ -108,46 +143,7 @@ func (q *Queries) GetTenant(ctx context.Context, arg GetTenantParams) (*GetTenan
 		&i.Tenant.DefaultsAt,
 		&i.Tenant.CreatedAt,
 		&i.Tenant.UpdatedAt,
-		&i.Placement.TenantID,
-		&i.Placement.Isolation,
-		&i.Placement.ClusterName,
-		&i.Placement.SchemaName,
-		&i.Placement.Epoch,
-		&i.Placement.CreatedAt,
-		&i.Placement.UpdatedAt,
-	)
-	return &i, err
-}
-
-const getTenantBySlug = `-- name: GetTenantBySlug :one
-select t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, p.tenant_id, p.isolation, p.cluster_name, p.schema_name, p.epoch, p.created_at, p.updated_at from tenants as t
-join placements as p on p.tenant_id = t.id
-where t.slug = $1
-`
-
-type GetTenantBySlugParams struct {
-	Slug string
-}
-
-type GetTenantBySlugRow struct {
-	Tenant    Tenant
-	Placement Placement
-}
-
-// GetTenantBySlug reads a tenant with its placement.
-func (q *Queries) GetTenantBySlug(ctx context.Context, arg GetTenantBySlugParams) (*GetTenantBySlugRow, error) {
-	row := q.db.QueryRow(ctx, getTenantBySlug, arg.Slug)
-	var i GetTenantBySlugRow
-	err := row.Scan(
-		&i.Tenant.ID,
-		&i.Tenant.Slug,
-		&i.Tenant.Name,
-		&i.Tenant.Status,
-		&i.Tenant.PlanCode,
-		&i.Tenant.CurrencyCode,
-		&i.Tenant.DefaultsAt,
-		&i.Tenant.CreatedAt,
-		&i.Tenant.UpdatedAt,
+		&i.Tenant.StatusSince,
 		&i.Placement.TenantID,
 		&i.Placement.Isolation,
 		&i.Placement.ClusterName,
@@ -175,6 +171,213 @@ func (q *Queries) GetTenantIDBySlug(ctx context.Context, arg GetTenantIDBySlugPa
 	return id, err
 }
 
+const getTenantStatus = `-- name: GetTenantStatus :one
+select status from tenants where id = $1::uuid
+`
+
+type GetTenantStatusParams struct {
+	Of uuid.UUID
+}
+
+// GetTenantStatus reads the status of a tenant, for work that was left for later: which
+// tenant it is of stands in what was left.
+func (q *Queries) GetTenantStatus(ctx context.Context, arg GetTenantStatusParams) (tenant.Status, error) {
+	row := q.db.QueryRow(ctx, getTenantStatus, arg.Of)
+	var status tenant.Status
+	err := row.Scan(&status)
+	return status, err
+}
+
+const getTenantSummary = `-- name: GetTenantSummary :one
+select t.id, t.slug, t.name, t.status, t.plan_code, t.currency_code, t.defaults_at, t.created_at, t.updated_at, t.status_since, p.tenant_id, p.isolation, p.cluster_name, p.schema_name, p.epoch, p.created_at, p.updated_at, d.status as door_status, d.epoch as door_epoch,
+       (select count(*) from memberships as m where m.tenant_id = t.id and m.status = 'ACTIVE' and m.role = 'OWNER') as owners,
+       (select count(*) from memberships as m where m.tenant_id = t.id and m.status <> 'REMOVED') as members,
+       (select count(*) from invitations as i where i.tenant_id = t.id and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()) as invitations,
+       (select count(*) from api_keys as k where k.tenant_id = t.id and k.revoked_at is null and k.expires_at > now()) as api_keys,
+       (select count(*) from sessions as s where s.tenant_id = t.id and s.revoked_at is null and s.expires_at > now()) as sessions
+from tenants as t
+join placements as p on p.tenant_id = t.id
+left join tenant_doors as d on d.tenant_id = t.id
+where t.slug = $1 or t.id = $2::uuid
+`
+
+type GetTenantSummaryParams struct {
+	Slug string
+	Of   uuid.UUID
+}
+
+type GetTenantSummaryRow struct {
+	Tenant      Tenant
+	Placement   Placement
+	DoorStatus  *string
+	DoorEpoch   *int64
+	Owners      int64
+	Members     int64
+	Invitations int64
+	ApiKeys     int64
+	Sessions    int64
+}
+
+// GetTenantSummary reads what the operator is shown of one tenant: where it is, who may
+// enter it, and what its door in this database says. No data of it.
+func (q *Queries) GetTenantSummary(ctx context.Context, arg GetTenantSummaryParams) (*GetTenantSummaryRow, error) {
+	row := q.db.QueryRow(ctx, getTenantSummary, arg.Slug, arg.Of)
+	var i GetTenantSummaryRow
+	err := row.Scan(
+		&i.Tenant.ID,
+		&i.Tenant.Slug,
+		&i.Tenant.Name,
+		&i.Tenant.Status,
+		&i.Tenant.PlanCode,
+		&i.Tenant.CurrencyCode,
+		&i.Tenant.DefaultsAt,
+		&i.Tenant.CreatedAt,
+		&i.Tenant.UpdatedAt,
+		&i.Tenant.StatusSince,
+		&i.Placement.TenantID,
+		&i.Placement.Isolation,
+		&i.Placement.ClusterName,
+		&i.Placement.SchemaName,
+		&i.Placement.Epoch,
+		&i.Placement.CreatedAt,
+		&i.Placement.UpdatedAt,
+		&i.DoorStatus,
+		&i.DoorEpoch,
+		&i.Owners,
+		&i.Members,
+		&i.Invitations,
+		&i.ApiKeys,
+		&i.Sessions,
+	)
+	return &i, err
+}
+
+const listTenantEvents = `-- name: ListTenantEvents :many
+select e.occurred_at, e.action, e.data, u.email as actor_email from access_events as e
+left join users as u on u.id = e.actor_id
+where e.tenant_id = $1 and not starts_with(e.action, 'session.')
+order by e.occurred_at desc, e.id desc
+limit $2::integer
+`
+
+type ListTenantEventsParams struct {
+	TenantID tenant.ID
+	RowLimit int32
+}
+
+type ListTenantEventsRow struct {
+	OccurredAt time.Time
+	Action     string
+	Data       json.RawMessage
+	ActorEmail *string
+}
+
+// ListTenantEvents lists the newest entries of one tenant's log of who may enter, but for
+// who came in, for the operator.
+func (q *Queries) ListTenantEvents(ctx context.Context, arg ListTenantEventsParams) ([]*ListTenantEventsRow, error) {
+	rows, err := q.db.Query(ctx, listTenantEvents, arg.TenantID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*ListTenantEventsRow{}
+	for rows.Next() {
+		var i ListTenantEventsRow
+		if err := rows.Scan(
+			&i.OccurredAt,
+			&i.Action,
+			&i.Data,
+			&i.ActorEmail,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTenants = `-- name: ListTenants :many
+select t.id, t.slug, t.name, t.status, t.status_since, t.currency_code, t.plan_code, t.created_at,
+       p.isolation, p.cluster_name, p.epoch,
+       (select count(*) from memberships as m where m.tenant_id = t.id and m.status <> 'REMOVED') as members
+from tenants as t
+join placements as p on p.tenant_id = t.id
+where t.slug > $1::text
+  and (cardinality($2::text[]) = 0 or t.status = any($2::text[]))
+  and (cardinality($3::text[]) = 0 or p.isolation = any($3::text[]))
+  and (starts_with(t.slug, $4::text) or starts_with(lower(t.name collate "und-x-icu"), $4::text))
+order by t.slug
+limit $5::integer
+`
+
+type ListTenantsParams struct {
+	AfterSlug  string
+	Statuses   []string
+	Isolations []string
+	Search     string
+	RowLimit   int32
+}
+
+type ListTenantsRow struct {
+	ID           tenant.ID
+	Slug         string
+	Name         string
+	Status       tenant.Status
+	StatusSince  time.Time
+	CurrencyCode string
+	PlanCode     string
+	CreatedAt    time.Time
+	Isolation    string
+	ClusterName  string
+	Epoch        int64
+	Members      int64
+}
+
+// ListTenants lists tenants by their slugs, from behind one of them: all, or those of
+// some statuses, of some isolations, or whose slug or name begins with a text in
+// whichever case. It reads across tenants because the operator asks.
+func (q *Queries) ListTenants(ctx context.Context, arg ListTenantsParams) ([]*ListTenantsRow, error) {
+	rows, err := q.db.Query(ctx, listTenants,
+		arg.AfterSlug,
+		arg.Statuses,
+		arg.Isolations,
+		arg.Search,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*ListTenantsRow{}
+	for rows.Next() {
+		var i ListTenantsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Slug,
+			&i.Name,
+			&i.Status,
+			&i.StatusSince,
+			&i.CurrencyCode,
+			&i.PlanCode,
+			&i.CreatedAt,
+			&i.Isolation,
+			&i.ClusterName,
+			&i.Epoch,
+			&i.Members,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setTenantDefaults = `-- name: SetTenantDefaults :exec
 update tenants set defaults_at = now()
 where id = $1 and defaults_at is null
@@ -200,7 +403,8 @@ type SetTenantDoorParams struct {
 	TenantID tenant.ID
 }
 
-// SetTenantDoor opens or closes the tenant's door in this database.
+// SetTenantDoor opens or closes the tenant's door in this database, or opens it for who
+// reads alone.
 func (q *Queries) SetTenantDoor(ctx context.Context, arg SetTenantDoorParams) (int64, error) {
 	result, err := q.db.Exec(ctx, setTenantDoor, arg.Status, arg.TenantID)
 	if err != nil {
@@ -210,9 +414,9 @@ func (q *Queries) SetTenantDoor(ctx context.Context, arg SetTenantDoorParams) (i
 }
 
 const setTenantStatus = `-- name: SetTenantStatus :one
-update tenants set status = $1, updated_at = now()
+update tenants set status = $1, status_since = now(), updated_at = now()
 where id = $2 and status = $3
-returning id, slug, name, status, plan_code, currency_code, defaults_at, created_at, updated_at
+returning id, slug, name, status, plan_code, currency_code, defaults_at, created_at, updated_at, status_since
 `
 
 type SetTenantStatusParams struct {
@@ -236,6 +440,22 @@ func (q *Queries) SetTenantStatus(ctx context.Context, arg SetTenantStatusParams
 		&i.DefaultsAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.StatusSince,
 	)
 	return &i, err
+}
+
+const waitForWriters = `-- name: WaitForWriters :exec
+select pg_advisory_xact_lock($1::bigint)
+`
+
+type WaitForWritersParams struct {
+	Key int64
+}
+
+// WaitForWriters waits until every transaction has ended that writes in the tenant of this
+// lock: each holds it shared.
+func (q *Queries) WaitForWriters(ctx context.Context, arg WaitForWritersParams) error {
+	_, err := q.db.Exec(ctx, waitForWriters, arg.Key)
+	return err
 }

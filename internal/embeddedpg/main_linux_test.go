@@ -122,6 +122,10 @@ var ownBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer from.Close()
+	// No other test forks meanwhile: its child would hold the file open for writing, and
+	// what is open for that cannot be executed (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	path := filepath.Join(shared, "child")
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {

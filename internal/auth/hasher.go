@@ -9,6 +9,7 @@ import (
 	"net/rpc"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// behind is the nice value of who hashes for others: with both busy, the others get
-// some nine tenths of a processor (sched(7)).
+// behind is by how much who hashes for others is nicer than they are: with both busy, the
+// others get some nine tenths of a processor (sched(7)).
 const behind = 10
 
 // hashTime bounds the wait for one hash, which takes some 20 ms of a processor.
@@ -55,8 +56,12 @@ func (p *Passwords) apart(path string, args ...string) *hasher {
 // ServeHashes hashes for the process at the other end of two pipes, until that closes them
 // or is gone. It lets this whole process stand back behind others.
 func ServeHashes(in io.ReadCloser, out io.WriteCloser) error {
+	nice, err := niceness()
+	if err != nil {
+		return fmt.Errorf("stand back: %w", err)
+	}
 	// The group and not the process: on Linux that would be this thread alone.
-	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, behind); err != nil {
+	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, min(nice+behind, 19)); err != nil {
 		return fmt.Errorf("stand back: %w", err)
 	}
 	server := rpc.NewServer()
@@ -65,6 +70,16 @@ func ServeHashes(in io.ReadCloser, out io.WriteCloser) error {
 	}
 	server.ServeConn(pipes{in, out})
 	return nil
+}
+
+// niceness is the nice value of this process. Linux answers with 20 less it, since a
+// system call that answers with less than nothing has failed (getpriority(2)).
+func niceness() (int, error) {
+	nice, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if runtime.GOOS == "linux" {
+		nice = 20 - nice
+	}
+	return nice, err
 }
 
 // Creation asks for the hash of a password.

@@ -264,6 +264,21 @@ func TestSessionsRunOut(t *testing.T) {
 	}
 }
 
+// What a server remembers of a session, and what the database still says, lasts no longer
+// than the session by the server's own clock.
+func TestWhatIsRememberedOfASessionRunsOut(t *testing.T) {
+	t.Parallel()
+	s, _ := newService(t, pgtest.New(t))
+	_, _, held := register(t, s)
+	alter(t, pgtest.Superuser(t), 1, `update control.sessions set expires_at = now() + interval '2 minutes' where id = $1`, sessionOf(t, s, held))
+	s, _ = second(t, s)
+	mustKnow(t, s, held)
+	s.now = func() time.Time { return time.Now().Add(3 * time.Minute) } // the token lasts longer
+	if _, err := s.Authenticate(context.Background(), held.AccessToken); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("a minute after its end: %v", err)
+	}
+}
+
 // A server that remembers when a session was to end lets it go on once it was refreshed.
 func TestARefreshedSessionGoesOn(t *testing.T) {
 	t.Parallel()

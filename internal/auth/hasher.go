@@ -117,11 +117,12 @@ type hasher struct {
 }
 
 // ask asks the process. Of one that has died, or says nothing, it asks the next one, once.
-// answered is false where no process answers; else err is that of the hash.
+// answered is false where no process answers, and err says why; else err is that of the hash.
 func ask[T any](h *hasher, method string, question any) (answer T, answered bool, err error) {
+	var why error
 	for range 2 {
-		client, failed := h.running()
-		if err = failed; err != nil {
+		var client *rpc.Client
+		if client, why = h.running(); why != nil {
 			break
 		}
 		said := new(T) // of this attempt alone: a late answer has nowhere to go
@@ -132,14 +133,14 @@ func ask[T any](h *hasher, method string, question any) (answer T, answered bool
 			if call.Error == nil || errors.As(call.Error, &refused) {
 				return *said, true, call.Error
 			}
-			err = call.Error
+			why = call.Error
 		case <-time.After(hashTime):
-			err = context.DeadlineExceeded
+			why = context.DeadlineExceeded
 		}
 		h.end(client)
 	}
-	slog.Warn("passwords are hashed in the server itself, where a flood of sign-ins is felt by everybody", "error", err)
-	return answer, false, nil
+	slog.Warn("passwords are hashed in the server itself, where a flood of sign-ins is felt by everybody", "error", why)
+	return answer, false, why
 }
 
 // running is the connection to the process, which is started where there is none.
@@ -149,7 +150,7 @@ func (h *hasher) running() (*rpc.Client, error) {
 	if h.process != nil {
 		return h.client, nil
 	}
-	process := exec.Command(h.path, h.args...) //nolint:noctx,gosec // it outlives who asks first; the path is the program's own
+	process := exec.Command(h.path, h.args...) //nolint:noctx // it outlives who asks first
 	process.Args[0] = os.Args[0]               // what people see of it
 	process.Env = []string{}                   // none of the secrets there are for it
 	process.Stderr = os.Stderr

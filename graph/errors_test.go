@@ -20,6 +20,7 @@ import (
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/tenant"
 )
 
 // declared are the codes that each mutation says it can meet, as "mutation CODE".
@@ -250,9 +251,7 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 					other.Tenant.ID, id.New(), r.Tenant.ID)
 				if what == "switchTenant TENANT_SUSPENDED" {
 					r.Slug = other.Tenant.Slug
-					if _, err := api.Registry.Suspend(t.Context(), r.Slug); err != nil {
-						t.Fatal(err)
-					}
+					pgtest.Change(t, api.Registry, r.Slug, tenant.Suspended)
 				}
 			case "inviteMember LIMIT_REACHED":
 				exec(t, super, `insert into control.invitations (tenant_id, id, email, role, invited_by, expires_at)
@@ -277,9 +276,7 @@ func TestEveryUserErrorIsMet(t *testing.T) {
 				if what == "acceptInvitation TENANT_SUSPENDED" {
 					r.Refresh = api.Ring.Token("invitation", invitationID(t, r.Invitation))
 				}
-				if _, err := api.Registry.Suspend(t.Context(), r.Slug); err != nil {
-					t.Fatal(err)
-				}
+				pgtest.Change(t, api.Registry, r.Slug, tenant.Suspended)
 				c = api.Anonymous()
 			case "createApiKey LIMIT_REACHED", "rotateApiKey LIMIT_REACHED":
 				exec(t, super, `insert into control.api_keys (tenant_id, id, name, ending, scopes, created_by, expires_at)

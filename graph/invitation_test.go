@@ -11,7 +11,9 @@ import (
 
 	"github.com/commonhold/commonhold/internal/apitest"
 	"github.com/commonhold/commonhold/internal/auth"
+	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/id"
+	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/keyring"
 	"github.com/commonhold/commonhold/internal/pgtest"
 )
@@ -394,5 +396,32 @@ func TestInvitingAndTakingBackAtOnce(t *testing.T) {
 		if answer := <-answers; !strings.Contains(answer, `"userErrors":[]`) && !strings.Contains(answer, `"TAKEN"`) {
 			t.Error(answer)
 		}
+	}
+}
+
+// Whom an operator made an owner has an account without a password until they choose one. An
+// invitation elsewhere asks for that password, as of everybody who has an account: it can be
+// chosen by mail, and the invitation waits.
+func TestWhoHasNoPasswordYetIsInvited(t *testing.T) {
+	t.Parallel()
+	w := pgtest.New(t)
+	api := apitest.New(t, w)
+	email := someAddress()
+	slug := "made-" + strings.ToLower(id.New().String()[24:])
+	if _, isNew, err := control.Create(t.Context(), w.DB, control.Registration{Name: "Made", Slug: slug, Currency: "EUR"}, control.Owner{Email: email}); err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	invited := newInvited(t, api, api.NewTenant(t), email, "VIEWER")
+	const password = "a password of my own"
+	if r := accept(t, api, "", invited.token, password, "Somebody"); joined(t, r) != nil || !strings.Contains(r.body, "BAD_CREDENTIALS") || !strings.Contains(r.body, `"password"`) {
+		t.Errorf("before a password was chosen: %s", r.body)
+	}
+	link := columnOne[uuid.UUID](t, pgtest.Superuser(t), `select (args -> 'link' ->> 'id')::uuid from control.river_job where args ->> 'to' = $1 and args ->> 'template' = 'tenant_created'`, email)
+	if r := ask(t, api, "", `mutation($t: String!, $p: String!) { resetPassword(input: {token: $t, newPassword: $p}) { userErrors { code } } }`,
+		map[string]any{"t": api.Ring.Token(job.PurposeReset, link), "p": password}, nil); !strings.Contains(r.body, `"userErrors":[]`) {
+		t.Fatal(r.body)
+	}
+	if r := accept(t, api, "", invited.token, password, nil); joined(t, r) == nil {
+		t.Errorf("with the password: %s", r.body)
 	}
 }

@@ -340,8 +340,6 @@ func TestAMembersInvitationGoesBeforeALinks(t *testing.T) {
 	}
 }
 
-// Nobody gives by a link what they do not hold, whatever they were a moment ago, and
-// nobody makes an owner by one.
 // An invitation that nobody can accept any more does not stand in the way of a link that
 // is open.
 func TestADeadInvitationGivesWayToALink(t *testing.T) {
@@ -391,6 +389,8 @@ func TestADeadInvitationGivesWayToALink(t *testing.T) {
 	}
 }
 
+// Nobody gives by a link what they do not hold, whatever they were a moment ago, and
+// nobody makes an owner by one.
 func TestWhoMayMakeALinkForWhat(t *testing.T) {
 	t.Parallel()
 	api := apitest.New(t, pgtest.New(t))

@@ -297,9 +297,7 @@ func TestSwitchingToATenantThatIsNotOnes(t *testing.T) {
 		t.Errorf("at its own host: %s", r.body)
 	}
 	ticket := p.ticket(t, api)
-	if _, err := api.Registry.Suspend(t.Context(), p.second.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, api.Registry, p.second.Slug, tenant.Suspended)
 	for name, got := range map[string]reply{"a session": switchTo(t, api, p.Token, p.second.Slug, nil, nil), "a ticket": switchTo(t, api, "", p.second.Slug, ticket, nil)} {
 		if !strings.Contains(got.body, `"code":"TENANT_SUSPENDED"`) || !strings.Contains(got.body, `["input","tenant"]`) {
 			t.Errorf("%s: %s", name, got.body)

@@ -75,11 +75,7 @@ func (d *devCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	passwords, err := newPasswords()
-	if err != nil {
-		return err
-	}
-	people := auth.NewService(db, registry, tokens, passwords, ring)
+	people := auth.NewService(db, registry, tokens, newPasswords(), ring)
 	if err := people.SetBaseDomain("localhost"); err != nil {
 		return err
 	}

@@ -13,14 +13,12 @@ type hashCmd struct{}
 func (hashCmd) Run() error { return auth.ServeHashes(os.Stdin, os.Stdout) }
 
 // newPasswords hashes in a process of its own, of this very program.
-func newPasswords() (*auth.Passwords, error) {
-	passwords := auth.NewPasswords(auth.DefaultPasswordParams())
+func newPasswords() *auth.Passwords {
 	self, err := os.Executable()
-	if runtime.GOOS == "linux" {
-		self, err = "/proc/self/exe", nil // also after an upgrade has put another in its place
+	if err != nil || runtime.GOOS == "linux" {
+		self = "/proc/self/exe" // also after an upgrade has put another in its place
 	}
-	if err == nil {
-		passwords.HashApart(self, "hash")
-	}
-	return passwords, err
+	passwords := auth.NewPasswords(auth.DefaultPasswordParams())
+	passwords.HashApart(self, "hash")
+	return passwords
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 	"time"
 
 	"github.com/commonhold/commonhold/internal/auth"
@@ -99,12 +98,14 @@ func (k *keysListCmd) Run(ctx context.Context, con console) error {
 	if k.JSON {
 		return json.NewEncoder(con.out).Encode(keys)
 	}
-	w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tSTATE\tMADE\tSIGNS FROM\tSIGNS UNTIL\tACCEPTED UNTIL")
-	for _, key := range keys {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.State, at(&key.CreatedAt), at(&key.ActivatesAt), at(key.RetiresAt), at(key.ExpiresAt))
+	shown := table{con: con, columns: []column{
+		{title: "KEY"}, {title: "STATE"}, {title: "MADE", spare: 1}, {title: "SIGNS FROM", spare: 2}, {title: "SIGNS UNTIL"}, {title: "ACCEPTED UNTIL"},
+	}}
+	rows := make([][]string, len(keys))
+	for i, key := range keys {
+		rows[i] = []string{key.ID, string(key.State), at(&key.CreatedAt), at(&key.ActivatesAt), at(key.RetiresAt), at(key.ExpiresAt)}
 	}
-	return w.Flush()
+	return shown.add(rows)
 }
 
 // at is a time in a table, - for none.

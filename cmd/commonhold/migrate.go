@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/postgres"
@@ -73,14 +72,14 @@ func (m *migrateCmd) report(ctx context.Context, con console) error {
 	if m.JSON {
 		return json.NewEncoder(con.out).Encode(sets)
 	}
-	w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SET\tSCHEMA\tVERSION\tTARGET\tPENDING")
-	for _, s := range sets {
+	shown := table{con: con, columns: []column{{title: "SET"}, {title: "SCHEMA"}, {title: "VERSION"}, {title: "TARGET"}, {title: "PENDING", least: 12}}}
+	rows := make([][]string, len(sets))
+	for i, s := range sets {
 		pending := "-"
 		if len(s.Pending) > 0 {
 			pending = strings.Join(s.Pending, ", ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", s.Set, s.Schema, s.Version, s.Target, pending)
+		rows[i] = []string{s.Set, s.Schema, strconv.FormatInt(s.Version, 10), strconv.FormatInt(s.Target, 10), pending}
 	}
-	return w.Flush()
+	return shown.add(rows)
 }

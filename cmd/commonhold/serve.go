@@ -62,10 +62,7 @@ func (s *serveCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer db.Close()
-	passwords, err := newPasswords()
-	if err != nil {
-		return err
-	}
+	passwords := newPasswords()
 	if err := s.noDemo(ctx, db, passwords); err != nil {
 		return err
 	}

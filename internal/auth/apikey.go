@@ -126,7 +126,7 @@ func (s *Service) RotateAPIKey(ctx context.Context, key id.APIKey, overlap time.
 		if err := control.TellOfAPIKey(ctx, q, key); err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.rotated", key.UUID(), map[string]any{"replacedBy": made.ID, "overlapSeconds": int64(overlap.Seconds())})
+		return control.Record(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.rotated", key.UUID(), map[string]any{"replacedBy": made.ID, "overlapSeconds": int64(overlap.Seconds())})
 	})
 	if err != nil {
 		return nil, "", err
@@ -164,7 +164,7 @@ func (s *Service) RevokeAPIKey(ctx context.Context, key id.APIKey) (*accountsql.
 		if err := control.TellOfAPIKey(ctx, q, key); err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.revoked", key.UUID(), map[string]any{"name": revoked.Name})
+		return control.Record(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.revoked", key.UUID(), map[string]any{"name": revoked.Name})
 	})
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func addKey(ctx context.Context, q *controlsql.Queries, caller *Principal, name 
 	if replaces != nil {
 		data["replaces"] = *replaces
 	}
-	return (*accountsql.ApiKey)(row), shown, recordAccess(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.created", key.UUID(), data)
+	return (*accountsql.ApiKey)(row), shown, control.Record(ctx, q, caller.Tenant.ID, &caller.User.ID, "api_key.created", key.UUID(), data)
 }
 
 // checkScopes tells whether a key of the caller's may have these scopes.

@@ -37,7 +37,8 @@ var (
 	emailChanges    = limit{"e-mail change of an account", 20, time.Minute, 15 * time.Minute, time.Hour}
 
 	// Each is a mail to an address that may not have asked for it. From one network there are
-	// few; from many, no fewer than let its holder come between.
+	// few. From many there are more, and the waits are short: who has the address must get a
+	// turn between strangers.
 	registrationsOfDevice  = limit{"registration of an address from a network", 2, time.Minute, 15 * time.Minute, time.Hour}
 	registrationsOfAddress = limit{"registration of an address", 10, 30 * time.Second, 2 * time.Minute, time.Hour}
 	registrationsOfNetwork = limit{"registration from a network", 20, time.Second, 30 * time.Second, 15 * time.Minute}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -64,6 +65,7 @@ func ServeHashes(in io.ReadCloser, out io.WriteCloser) error {
 	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, min(nice+behind, 19)); err != nil {
 		return fmt.Errorf("stand back: %w", err)
 	}
+	debug.SetGCPercent(20) // what is over of a hash makes room for the next one
 	server := rpc.NewServer()
 	if err := server.RegisterName("Hasher", Hasher{}); err != nil {
 		return err

@@ -133,9 +133,7 @@ func revocations(s *Service, w *pgtest.World) map[string]struct {
 
 func suspend(t testing.TB, w *pgtest.World, home *tenant.Tenant) {
 	t.Helper()
-	if _, err := w.Registry.Suspend(context.Background(), home.Slug); err != nil {
-		t.Error(err)
-	}
+	pgtest.Change(t, w.Registry, home.Slug, tenant.Suspended)
 }
 
 // steal uses a refresh token twice, the second time too late.

@@ -115,7 +115,7 @@ func (s *Service) Invite(ctx context.Context, caller *Principal, email string, r
 		if err := sendInvitation(ctx, q, caller, made, known.HasAccount); err != nil {
 			return nil, err
 		}
-		return made, recordAccess(ctx, q, made.TenantID, &caller.User.ID, "invitation.created", made.ID.UUID(), invitationRecord(made))
+		return made, control.Record(ctx, q, made.TenantID, &caller.User.ID, "invitation.created", made.ID.UUID(), invitationRecord(made))
 	})
 	return (*accountsql.Invitation)(made), err
 }
@@ -143,7 +143,7 @@ func (s *Service) ResendInvitation(ctx context.Context, caller *Principal, of id
 		if err := sendInvitation(ctx, q, caller, renewed, row.HasAccount); err != nil {
 			return nil, err
 		}
-		return renewed, recordAccess(ctx, q, renewed.TenantID, &caller.User.ID, "invitation.resent", renewed.ID.UUID(), invitationRecord(renewed))
+		return renewed, control.Record(ctx, q, renewed.TenantID, &caller.User.ID, "invitation.resent", renewed.ID.UUID(), invitationRecord(renewed))
 	})
 	return (*accountsql.Invitation)(made), err
 }
@@ -162,7 +162,7 @@ func (s *Service) RevokeInvitation(ctx context.Context, caller *Principal, of id
 		if err != nil {
 			return nil, err
 		}
-		return revoked, recordAccess(ctx, q, revoked.TenantID, &caller.User.ID, "invitation.revoked", revoked.ID.UUID(), invitationRecord(revoked))
+		return revoked, control.Record(ctx, q, revoked.TenantID, &caller.User.ID, "invitation.revoked", revoked.ID.UUID(), invitationRecord(revoked))
 	})
 	return (*accountsql.Invitation)(made), err
 }
@@ -357,10 +357,10 @@ func (s *Service) admit(ctx context.Context, q *controlsql.Queries, invited *con
 	if err := control.TellOfUser(ctx, q, g.user); err != nil {
 		return nil, err
 	}
-	if err := recordAccess(ctx, q, i.TenantID, &g.user, "invitation.accepted", i.ID.UUID(), invitationRecord(i)); err != nil {
+	if err := control.Record(ctx, q, i.TenantID, &g.user, "invitation.accepted", i.ID.UUID(), invitationRecord(i)); err != nil {
 		return nil, err
 	}
-	if err := recordAccess(ctx, q, i.TenantID, &g.user, "member.added", member.ID.UUID(), map[string]any{"role": member.Role}); err != nil {
+	if err := control.Record(ctx, q, i.TenantID, &g.user, "member.added", member.ID.UUID(), map[string]any{"role": member.Role}); err != nil {
 		return nil, err
 	}
 	return s.beginUntil(ctx, q, g.user, i.TenantID, member.Epoch, until, g.session == nil)

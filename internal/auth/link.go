@@ -128,7 +128,7 @@ func (s *Service) CreateInvitationLink(ctx context.Context, caller *Principal, l
 		if err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, made.TenantID, &caller.User.ID, "invitation_link.created", made.ID.UUID(), linkRecord(made))
+		return control.Record(ctx, q, made.TenantID, &caller.User.ID, "invitation_link.created", made.ID.UUID(), linkRecord(made))
 	})
 	if err != nil {
 		return nil, "", err
@@ -167,11 +167,11 @@ func (s *Service) RevokeInvitationLink(ctx context.Context, caller *Principal, o
 		}
 		slices.SortFunc(waiting, func(a, b *controlsql.Invitation) int { return strings.Compare(a.ID.String(), b.ID.String()) }) // as they were made, in the log
 		for _, i := range waiting {
-			if err := recordAccess(ctx, q, i.TenantID, &caller.User.ID, "invitation.revoked", i.ID.UUID(), invitationRecord(i)); err != nil {
+			if err := control.Record(ctx, q, i.TenantID, &caller.User.ID, "invitation.revoked", i.ID.UUID(), invitationRecord(i)); err != nil {
 				return nil, err
 			}
 		}
-		return revoked, recordAccess(ctx, q, revoked.TenantID, &caller.User.ID, "invitation_link.revoked", revoked.ID.UUID(), linkRecord(revoked))
+		return revoked, control.Record(ctx, q, revoked.TenantID, &caller.User.ID, "invitation_link.revoked", revoked.ID.UUID(), linkRecord(revoked))
 	})
 	return (*accountsql.InvitationLink)(made), err
 }
@@ -260,7 +260,7 @@ func (s *Service) offer(ctx context.Context, q *controlsql.Queries, found *contr
 	if err := job.SendIfInvited(ctx, q, made.TenantID, made.ID, mail); err != nil {
 		return err
 	}
-	if err := recordAccess(ctx, q, link.TenantID, nil, "invitation_link.requested", link.ID.UUID(), map[string]any{"email": email}); err != nil {
+	if err := control.Record(ctx, q, link.TenantID, nil, "invitation_link.requested", link.ID.UUID(), map[string]any{"email": email}); err != nil {
 		return err
 	}
 	return q.DeleteOldAttempts(ctx)
@@ -298,7 +298,7 @@ func useLinkOf(ctx context.Context, q *controlsql.Queries, i *controlsql.Invitat
 	if err != nil {
 		return err
 	}
-	return recordAccess(ctx, q, i.TenantID, user, "invitation_link.used", i.LinkID.UUID(), map[string]any{"invitation": i.ID, "email": i.Email, "uses": uses})
+	return control.Record(ctx, q, i.TenantID, user, "invitation_link.used", i.LinkID.UUID(), map[string]any{"invitation": i.ID, "email": i.Email, "uses": uses})
 }
 
 // linkRecord is what the log keeps of a link.

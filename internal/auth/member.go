@@ -140,7 +140,7 @@ func setMember(ctx context.Context, q *controlsql.Queries, actor *id.User, was *
 	shown := func(m *controlsql.Membership) map[string]any {
 		return map[string]any{"role": m.Role, "status": m.Status}
 	}
-	return changed, recordAccess(ctx, q, changed.TenantID, actor, "member.changed", changed.ID.UUID(), map[string]any{"before": shown(was), "after": shown(changed)})
+	return changed, control.Record(ctx, q, changed.TenantID, actor, "member.changed", changed.ID.UUID(), map[string]any{"before": shown(was), "after": shown(changed)})
 }
 
 // revokeKeysOf ends the API keys of a removed member. Should the person come back, the keys
@@ -155,7 +155,7 @@ func revokeKeysOf(ctx context.Context, q *controlsql.Queries, actor *id.User, re
 		if err := control.TellOfAPIKey(ctx, q, key.ID); err != nil {
 			return err
 		}
-		if err := recordAccess(ctx, q, removed.TenantID, actor, "api_key.revoked", key.ID.UUID(), map[string]any{"name": key.Name, "why": why}); err != nil {
+		if err := control.Record(ctx, q, removed.TenantID, actor, "api_key.revoked", key.ID.UUID(), map[string]any{"name": key.Name, "why": why}); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/tenant"
 )
 
 // seen is what a handler behind the middleware finds in its context.
@@ -183,17 +184,13 @@ func TestOverHTTPRightsAreThoseOfTheMoment(t *testing.T) {
 	if a := member.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusUnauthorized || a.Code() != "UNAUTHENTICATED" {
 		t.Errorf("removed: %d %s", a.Status, a.Body)
 	}
-	if _, err := api.Registry.Suspend(context.Background(), c.Tenant.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, api.Registry, c.Tenant.Slug, tenant.Suspended)
 	if a := c.Do(t, `{ viewer { role } }`, nil); a.Status != http.StatusForbidden || a.Code() != "TENANT_SUSPENDED" {
 		t.Errorf("suspended: %d %s", a.Status, a.Body)
 	}
 	if a := api.Anonymous().Do(t, signIn, credentials(c, c.Email, apitest.Password)); !strings.Contains(string(a.Body), `"TENANT_SUSPENDED"`) || strings.Contains(string(a.Body), "accessToken") {
 		t.Errorf("signing in to a suspended tenant: %s", a.Body)
 	}
-	if _, err := api.Registry.Resume(context.Background(), c.Tenant.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, api.Registry, c.Tenant.Slug, tenant.Active)
 	c.Must(t, `{ viewer { role } }`, nil, nil)
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 
+	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/job"
@@ -53,7 +54,7 @@ func (s *Service) TransferOwnership(ctx context.Context, caller *Principal, memb
 		if _, err := setMember(ctx, q, &caller.User.ID, mine, inRole(mine, RoleAdmin)); err != nil {
 			return err
 		}
-		if err := recordAccess(ctx, q, caller.Tenant.ID, &caller.User.ID, "ownership.transferred", owner.ID.UUID(), map[string]any{"from": mine.ID, "to": owner.ID}); err != nil {
+		if err := control.Record(ctx, q, caller.Tenant.ID, &caller.User.ID, "ownership.transferred", owner.ID.UUID(), map[string]any{"from": mine.ID, "to": owner.ID}); err != nil {
 			return err
 		}
 		return tellOfOwner(ctx, q, caller, owner)

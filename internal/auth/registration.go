@@ -383,7 +383,7 @@ func makeTenant(ctx context.Context, q *controlsql.Queries, r control.Registrati
 	if err != nil {
 		return nil, err
 	}
-	if err := recordAccess(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
+	if err := control.Record(ctx, q, made.ID, &owner, "tenant.registered", made.ID.UUID(), map[string]any{"slug": made.Slug, "name": made.Name}); err != nil {
 		return nil, err
 	}
 	return made, job.Send(ctx, q, job.Mail{Template: job.Welcome, To: email, Tenant: made.Name, Name: name, Home: made.ID.UUID()})

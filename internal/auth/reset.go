@@ -265,7 +265,7 @@ func recordAccount(ctx context.Context, q *controlsql.Queries, user id.User, act
 		return err
 	}
 	for _, row := range rows {
-		if err := recordAccess(ctx, q, row.Membership.TenantID, &user, action, user.UUID(), nil); err != nil {
+		if err := control.Record(ctx, q, row.Membership.TenantID, &user, action, user.UUID(), nil); err != nil {
 			return err
 		}
 	}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/fault"
 	"github.com/commonhold/commonhold/internal/id"
@@ -222,7 +220,7 @@ func (s *Service) beginUntil(ctx context.Context, q *controlsql.Queries, user id
 	if err := q.CreateRefreshToken(ctx, controlsql.CreateRefreshTokenParams{TokenHash: digest(random), SessionID: session}); err != nil {
 		return nil, err
 	}
-	if err := recordAccess(ctx, q, t, &user, "session.started", session.UUID(), nil); err != nil {
+	if err := control.Record(ctx, q, t, &user, "session.started", session.UUID(), nil); err != nil {
 		return nil, err
 	}
 	return s.issue(holder{session, user, t}, epoch, random)
@@ -318,7 +316,7 @@ func (s *Service) rotate(ctx context.Context, q *controlsql.Queries, presented [
 	if err := q.ExtendSession(ctx, controlsql.ExtendSessionParams{ID: row.Session.ID, Until: s.tokens.now().Add(sessionIdle)}); err != nil {
 		return nil, err
 	}
-	return successor, recordAccess(ctx, q, row.Session.TenantID, &row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
+	return successor, control.Record(ctx, q, row.Session.TenantID, &row.Session.UserID, "session.refreshed", row.Session.ID.UUID(), nil)
 }
 
 func successorOf(token, salt []byte) []byte {
@@ -344,13 +342,7 @@ func end(ctx context.Context, q *controlsql.Queries, session id.Session, why str
 	if err := control.TellOfSession(ctx, q, session); err != nil {
 		return err
 	}
-	return recordAccess(ctx, q, ended.TenantID, &ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
-}
-
-// recordAccess writes what happened to who may enter a tenant, in the transaction
-// that did it. actor is nil where nobody signed in did it.
-func recordAccess(ctx context.Context, q *controlsql.Queries, t tenant.ID, actor *id.User, action string, entity uuid.UUID, data map[string]any) error {
-	return control.Record(ctx, q, t, actor, action, entity, data)
+	return control.Record(ctx, q, ended.TenantID, &ended.UserID, "session.ended", session.UUID(), map[string]any{"why": why})
 }
 
 // AddMember gives a new person an account and a membership: how demo tenants get
@@ -375,7 +367,7 @@ func (s *Service) AddMember(ctx context.Context, t tenant.ID, email, password, d
 		if err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, t, nil, "member.added", member.ID.UUID(), map[string]any{"role": role})
+		return control.Record(ctx, q, t, nil, "member.added", member.ID.UUID(), map[string]any{"role": role})
 	})
 	return user, err
 }

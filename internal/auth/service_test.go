@@ -412,9 +412,7 @@ func TestWhatEndsASession(t *testing.T) {
 		},
 		"suspending the tenant": {
 			func(t *testing.T, home *tenant.Tenant, _ id.Session) {
-				if _, err := w.Registry.Suspend(ctx, home.Slug); err != nil {
-					t.Error(err)
-				}
+				pgtest.Change(t, w.Registry, home.Slug, tenant.Suspended)
 			}, fault.TenantSuspended, fault.TenantSuspended, fault.TenantSuspended, "tenant",
 		},
 	} {
@@ -452,14 +450,10 @@ func TestAnotherServerSeesASuspension(t *testing.T) {
 	ctx := context.Background()
 	_, home, session := register(t, s)
 	for _, step := range []struct {
-		move func(context.Context, string) (*tenant.Tenant, error)
+		to   tenant.Status
 		want fault.Code
-	}{{nil, ""}, {w.Registry.Suspend, fault.TenantSuspended}, {w.Registry.Resume, ""}} {
-		if step.move != nil {
-			if _, err := step.move(ctx, home.Slug); err != nil {
-				t.Fatal(err)
-			}
-		}
+	}{{tenant.Active, ""}, {tenant.Suspended, fault.TenantSuspended}, {tenant.Active, ""}} {
+		pgtest.Change(t, w.Registry, home.Slug, step.to)
 		until(t, fmt.Sprintf("the other server answers %q", step.want), func() bool {
 			_, err := other.Authenticate(ctx, session.AccessToken)
 			return fault.CodeOf(err) == step.want

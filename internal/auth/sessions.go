@@ -45,7 +45,7 @@ func (s *Service) EndSession(ctx context.Context, p *Principal, session id.Sessi
 		if err := control.TellOfSession(ctx, q, ended.ID); err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, ended.TenantID, &p.User.ID, "session.ended", ended.ID.UUID(), map[string]any{"why": why})
+		return control.Record(ctx, q, ended.TenantID, &p.User.ID, "session.ended", ended.ID.UUID(), map[string]any{"why": why})
 	})
 }
 
@@ -82,7 +82,7 @@ func endAll(ctx context.Context, q *controlsql.Queries, user id.User, kept id.Se
 	}
 	slices.SortFunc(ended, func(a, b *controlsql.Session) int { return cmp.Compare(a.ID.String(), b.ID.String()) }) // as they began, in the log
 	for _, one := range ended {
-		if err := recordAccess(ctx, q, one.TenantID, &user, "session.ended", one.ID.UUID(), map[string]any{"why": why}); err != nil {
+		if err := control.Record(ctx, q, one.TenantID, &user, "session.ended", one.ID.UUID(), map[string]any{"why": why}); err != nil {
 			return 0, err
 		}
 	}
@@ -142,7 +142,7 @@ func (s *Service) Confirm(ctx context.Context, p *Principal, password string) (u
 		if err := control.TellOfSession(ctx, q, p.Session); err != nil {
 			return err
 		}
-		return recordAccess(ctx, q, p.Tenant.ID, &p.User.ID, "session.confirmed", p.Session.UUID(), nil)
+		return control.Record(ctx, q, p.Tenant.ID, &p.User.ID, "session.confirmed", p.Session.UUID(), nil)
 	})
 	return until, err
 }

@@ -338,10 +338,9 @@ func (r *queryResolver) Row(ctx context.Context, workspace string) {
 	row, _ := r.DB.Control().FindTenant(ctx, controlsql.FindTenantParams{Slug: workspace}) // breaks: platform
 	_ = r.DB.Home(row.ID) // breaks: tenant-chosen
 	_ = r.DB.InControlTx(ctx, nil) // breaks: platform
+	_, _, _ = r.reg.Change(ctx, control.Named{Slug: workspace}, tenant.Suspended, "") // breaks: platform
 	control := r.DB.Control // breaks: platform
 	_ = control
-	_, _ = r.reg.Suspend(ctx, workspace) // breaks: platform
-	_, _ = r.reg.Resume(ctx, workspace) // breaks: platform
 	_ = controlsql.New(nil) // breaks: platform
 }
 

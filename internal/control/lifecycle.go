@@ -102,24 +102,6 @@ func (r *Registry) EnsureDefaults(ctx context.Context, t tenant.ID, owner id.Use
 	return r.db.Control().SetTenantDefaults(ctx, controlsql.SetTenantDefaultsParams{ID: t})
 }
 
-// Suspend is Change to SUSPENDED of the tenant of a slug, without a reason.
-func (r *Registry) Suspend(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.Suspended, "")
-	return t, err
-}
-
-// MakeReadOnly is Change to READ_ONLY of the tenant of a slug, without a reason.
-func (r *Registry) MakeReadOnly(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.ReadOnly, "")
-	return t, err
-}
-
-// Resume is Change to ACTIVE of the tenant of a slug, without a reason.
-func (r *Registry) Resume(ctx context.Context, slug string) (*tenant.Tenant, error) {
-	t, _, err := r.Change(ctx, Named{Slug: slug}, tenant.Active, "")
-	return t, err
-}
-
 // changes says what Change changes to: what the door of such a tenant is, and what the
 // log calls it.
 var changes = map[tenant.Status]struct{ door, action string }{

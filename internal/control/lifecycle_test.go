@@ -148,7 +148,7 @@ func TestSuspendAndResume(t *testing.T) {
 	}
 	before := written()
 	for range 2 { // the second time changes nothing
-		if moved, err := w.Registry.Suspend(ctx, w.Tenant.Slug); err != nil || moved.Status != tenant.Suspended {
+		if moved, _, err := w.Registry.Change(ctx, control.Named{Slug: w.Tenant.Slug}, tenant.Suspended, ""); err != nil || moved.Status != tenant.Suspended {
 			t.Fatalf("%+v, %v", moved, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestSuspendAndResume(t *testing.T) {
 		t.Errorf("%d categories were written into a suspended tenant", n-before)
 	}
 	for range 2 {
-		if moved, err := w.Registry.Resume(ctx, w.Tenant.Slug); err != nil || moved.Status != tenant.Active {
+		if moved, _, err := w.Registry.Change(ctx, control.Named{Slug: w.Tenant.Slug}, tenant.Active, ""); err != nil || moved.Status != tenant.Active {
 			t.Fatalf("%+v, %v", moved, err)
 		}
 	}
@@ -173,15 +173,15 @@ func TestSuspendAndResume(t *testing.T) {
 		}
 	}
 
-	if _, err := w.Registry.Suspend(ctx, "never-was"); !fault.Is(err, fault.NotFound) {
+	if _, _, err := w.Registry.Change(ctx, control.Named{Slug: "never-was"}, tenant.Suspended, ""); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a tenant that never was: %v", err)
 	}
 	if _, err := conn.Exec(ctx, `update control.tenants set status = 'OFFBOARDING' where id = $1`, w.Tenant.ID); err != nil {
 		t.Fatal(err)
 	}
-	for name, move := range map[string]func(context.Context, string) (*tenant.Tenant, error){"Suspend": w.Registry.Suspend, "Resume": w.Registry.Resume} {
-		if _, err := move(ctx, w.Tenant.Slug); !fault.Is(err, fault.Conflict) {
-			t.Errorf("%s of a tenant that is ending: %v", name, err)
+	for _, to := range []tenant.Status{tenant.Suspended, tenant.ReadOnly, tenant.Active} {
+		if _, _, err := w.Registry.Change(ctx, control.Named{Slug: w.Tenant.Slug}, to, ""); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s of a tenant that is ending: %v", to, err)
 		}
 	}
 }
@@ -288,7 +288,7 @@ func TestSuspendWaitsForWriters(t *testing.T) {
 	suspended := make(chan error, 1)
 	atReturn := make(chan int, 1)
 	go func() {
-		_, err := w.Registry.Suspend(ctx, w.Tenant.Slug)
+		_, _, err := w.Registry.Change(ctx, control.Named{Slug: w.Tenant.Slug}, tenant.Suspended, "")
 		atReturn <- written()
 		suspended <- err
 	}()
@@ -340,15 +340,11 @@ func TestAddressesDoNotAge(t *testing.T) {
 		t.Errorf("an old tenant: %v, %d statements, want 1", err, counter.Statements())
 	}
 	elsewhere := pgtest.Open(t, 2)
-	if _, err := elsewhere.Registry.Suspend(context.Background(), w.Tenant.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, elsewhere.Registry, w.Tenant.Slug, tenant.Suspended)
 	if _, err := read(); !fault.Is(err, fault.TenantSuspended) {
 		t.Errorf("suspended elsewhere: %v, want %s", err, fault.TenantSuspended)
 	}
-	if _, err := elsewhere.Registry.Resume(context.Background(), w.Tenant.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, elsewhere.Registry, w.Tenant.Slug, tenant.Active)
 	if trips, err := read(); err != nil || trips != 2 {
 		t.Errorf("resumed elsewhere: %v, %d round trips, want 2", err, trips)
 	}

@@ -202,6 +202,10 @@ func validate(r *Registration, o *Owner) error {
 	return errors.Join(append(errs, fault.At(err, "ownerName"))...)
 }
 
+// NoPassword stands in the place of the hash of an account that has no password yet: no
+// password matches it, so that whoever asks meets a wrong one and can choose one by mail.
+const NoPassword = "!"
+
 // linkTime is how long an owner has to choose a password by the link of their first mail.
 // After that they ask for another, as everybody may who has an account.
 const linkTime = 7 * 24 * time.Hour
@@ -233,6 +237,9 @@ func Create(ctx context.Context, db *postgres.DB, r Registration, o Owner) (made
 		}
 		if !isNew {
 			return job.Send(ctx, q, job.Mail{Template: job.Welcome, To: owner.Email, Tenant: made.Name, Name: owner.DisplayName, Home: made.ID.UUID()})
+		}
+		if err := q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: owner.ID, PasswordHash: NoPassword}); err != nil {
+			return err
 		}
 		link, until := id.New(), time.Now().Add(linkTime)
 		if err := q.CreateMailLinkOfUser(ctx, controlsql.CreateMailLinkOfUserParams{ID: link, Purpose: job.PurposeReset, UserID: owner.ID, Email: owner.Email, ExpiresAt: until}); err != nil {

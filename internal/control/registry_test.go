@@ -69,9 +69,7 @@ func TestTenantsAreFoundFromMemory(t *testing.T) {
 		}
 	}
 
-	if _, err := here.Registry.Suspend(t.Context(), slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, here.Registry, slug, tenant.Suspended)
 	if found, err := bySlug(here.Registry); err != nil || found.Status != tenant.Suspended {
 		t.Errorf("here, at once: %+v, %v", found, err)
 	}

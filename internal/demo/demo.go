@@ -320,7 +320,7 @@ func register(ctx context.Context, db *postgres.DB, slug string) (t *tenant.Tena
 		if _, err := q.CreateUser(ctx, controlsql.CreateUserParams{ID: owner, Email: "owner@" + slug + ".example", DisplayName: "Owner"}); err != nil {
 			return err
 		}
-		if err := q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: owner, PasswordHash: "!"}); err != nil {
+		if err := q.CreateUserCredentials(ctx, controlsql.CreateUserCredentialsParams{UserID: owner, PasswordHash: control.NoPassword}); err != nil {
 			return err
 		}
 		t, err = control.Register(ctx, q, control.Registration{Name: "Demo " + slug[len("demo-"):], Slug: slug, Currency: "EUR"}, owner)

@@ -196,9 +196,7 @@ func TestSeed(t *testing.T) {
 		}
 	}
 	// A suspended tenant is left alone.
-	if _, err := d.Registry.Suspend(ctx, "acme"); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, d.Registry, "acme", tenant.Suspended)
 	if err := d.seed(t, ctx); err != nil {
 		t.Errorf("with a suspended tenant: %v", err)
 	}

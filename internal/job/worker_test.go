@@ -22,6 +22,7 @@ import (
 	"github.com/commonhold/commonhold/internal/job"
 	"github.com/commonhold/commonhold/internal/pgtest"
 	"github.com/commonhold/commonhold/internal/postgres"
+	"github.com/commonhold/commonhold/internal/tenant"
 	"github.com/commonhold/commonhold/sqlc/controlsql"
 )
 
@@ -347,9 +348,7 @@ func TestMailOfAClosedTenantWaits(t *testing.T) {
 		return all
 	}
 
-	if _, err := registry.Suspend(t.Context(), home.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, registry, home.Slug, tenant.Suspended)
 	leave()
 	o.works(deliver)
 	until(t, "what is a person's own", 30*time.Second, func() bool { return slices.Equal(delivered(), going) })
@@ -357,17 +356,13 @@ func TestMailOfAClosedTenantWaits(t *testing.T) {
 	if now := delivered(); !slices.Equal(now, going) {
 		t.Fatalf("sent for a closed tenant: %q, want %q", now, going)
 	}
-	if _, err := registry.Resume(t.Context(), home.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, registry, home.Slug, tenant.Active)
 	until(t, "what had waited", 30*time.Second, func() bool { return len(delivered()) == len(all) }) // and not in ten minutes
 	until(t, "their end", 30*time.Second, func() bool { return states("tenant") == "completed 1" })
 
 	// A tenant that is read only is there, and sends.
 	o.exec("delete from control.river_job")
-	if _, err := registry.MakeReadOnly(t.Context(), home.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, registry, home.Slug, tenant.ReadOnly)
 	leave()
 	until(t, "what a read-only tenant sends", 30*time.Second, func() bool { return len(delivered()) == len(all) })
 

@@ -78,6 +78,14 @@ func (w *World) NewTenant(t testing.TB) (*tenant.Tenant, id.User) {
 	return made, owner
 }
 
+// Change makes a tenant ACTIVE, READ_ONLY or SUSPENDED, as the operator does.
+func Change(t testing.TB, r *control.Registry, slug string, to tenant.Status) {
+	t.Helper()
+	if _, _, err := r.Change(context.Background(), control.Named{Slug: slug}, to, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Settle waits until w's server has heard of everything that was committed before, so
 // that nothing of it is forgotten while a test counts.
 func (w *World) Settle(t testing.TB) {

@@ -72,16 +72,18 @@ func (h *Handle[Q]) InTx(ctx context.Context, fn func(q Q) error) error {
 		// The lock first: the door must see what a mover committed before it let go.
 		batch := &pgx.Batch{}
 		batch.Queue(beginWriting)
-		batch.Queue(lockTenant, lockKey(h.id))
+		batch.Queue(lockTenant, LockKey(h.id))
 		batch.Queue(sql, args...)
 		return batch, err
 	}
 	return inTx(ctx, h.pool, enter, func(d DBTX) error { return fn(h.queries(d)) })
 }
 
-// lockKey is the advisory lock of a tenant: the random half of its UUIDv7. Two
+// LockKey is the advisory lock that every transaction which writes in a tenant holds
+// shared: the random half of its UUIDv7. Who holds it alone has the writers of the
+// tenant behind them. Two
 // tenants may share one by chance, which costs a wait and nothing else.
-func lockKey(id tenant.ID) int64 {
+func LockKey(id tenant.ID) int64 {
 	u := id.UUID()
 	return int64(binary.BigEndian.Uint64(u[8:])) //nolint:gosec // any 64 bits do
 }

@@ -323,9 +323,7 @@ func TestSuspendedIsSeenPastTheCache(t *testing.T) {
 	wantCode(t, err, fault.TenantSuspended)
 	wantCode(t, postgres.Raw(w.DB.Account(w.Tenant.ID)).InTx(t.Context(), neverRuns(t)), fault.TenantSuspended)
 
-	if _, err := operator.Registry.Resume(t.Context(), w.Tenant.Slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, operator.Registry, w.Tenant.Slug, tenant.Active)
 	until(t, "the tenant is served again", func() bool {
 		_, err := w.raw().Read().Exec(t.Context(), "select 1")
 		if err != nil && !fault.Is(err, fault.TenantSuspended) {

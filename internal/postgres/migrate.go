@@ -429,3 +429,15 @@ func mac(key []byte, message string) []byte {
 	h.Write([]byte(message))
 	return h.Sum(nil)
 }
+
+// SchemaVersion is the version of the tables of a schema in the control database, 0 where
+// there are none.
+func (db *DB) SchemaVersion(ctx context.Context, schema string) (int64, error) {
+	conn, err := acquire(ctx, db.control)
+	if err != nil {
+		return 0, classify(ctx, err)
+	}
+	defer conn.Release()
+	version, err := appliedVersion(ctx, conn.Conn(), schema)
+	return version, classify(ctx, err)
+}

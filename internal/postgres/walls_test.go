@@ -201,3 +201,32 @@ func TestSettingsOfTheRoles(t *testing.T) {
 		}
 	}
 }
+
+// The door of a home in a schema leads there, on whatever a connection did before: a read
+// takes the short way to shared tables alone.
+func TestDoorOfASchemaLeadsThere(t *testing.T) {
+	t.Parallel()
+	w := open(t, 2)
+	other, _ := w.NewTenant(t)
+	admin, app := w.as(t, "postgres"), w.as(t, "commonhold_app")
+	run(t, admin, "update gate.tenant_doors set schema_name = 'home_of_one' where tenant_id = '"+other.ID.UUID().String()+"'")
+	for _, of := range []struct {
+		id   tenant.ID
+		want string
+	}{{w.Tenant.ID, "shared, control"}, {other.ID, "home_of_one"}, {w.Tenant.ID, "shared, control"}, {other.ID, "home_of_one"}} {
+		tx, err := app.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "select gate.enter_tenant($1, 1, true)", of.id); err != nil {
+			t.Fatal(err)
+		}
+		var path string
+		if err := tx.QueryRow(t.Context(), "show search_path").Scan(&path); err != nil || path != of.want {
+			t.Errorf("%q, want %q, %v", path, of.want, err)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/commonhold/commonhold/internal/auth"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/tenant"
 )
 
 // madeKey is what createApiKey and rotateApiKey answer.
@@ -199,14 +200,10 @@ func TestAttacksWithKeys(t *testing.T) {
 		}},
 		"its member was demoted": {less, func(a *try) { a.change("changeMemberRole(input: {id: $id, role: VIEWER})") }},
 		"its tenant is read-only": {readOnly, func(a *try) {
-			if _, err := api.Registry.MakeReadOnly(context.Background(), a.owner.Tenant.Slug); err != nil {
-				t.Fatal(err)
-			}
+			pgtest.Change(t, api.Registry, a.owner.Tenant.Slug, tenant.ReadOnly)
 		}},
 		"its tenant is suspended": {suspended, func(a *try) {
-			if _, err := api.Registry.Suspend(context.Background(), a.owner.Tenant.Slug); err != nil {
-				t.Fatal(err)
-			}
+			pgtest.Change(t, api.Registry, a.owner.Tenant.Slug, tenant.Suspended)
 		}},
 	}
 	nobody := api.Anonymous()

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -26,6 +25,7 @@ import (
 	"github.com/commonhold/commonhold/internal/control"
 	"github.com/commonhold/commonhold/internal/id"
 	"github.com/commonhold/commonhold/internal/pgtest"
+	"github.com/commonhold/commonhold/internal/tenant"
 )
 
 const signInDocument = `mutation($tenant: String, $email: String!, $password: String!) {
@@ -362,15 +362,11 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 			slug := owner.Tenant.Slug
 			product, category := stock(t, owner)
 			held := signIn(t, api.Anonymous(), slug, owner.Email, apitest.Password)
-			do := func(what func(context.Context, string) error) {
+			do := func(to tenant.Status) {
 				t.Helper()
-				if err := what(t.Context(), slug); err != nil {
-					t.Fatal(err)
-				}
+				pgtest.Change(t, registry, slug, to)
 				api.Settle(t)
 			}
-			suspend := func(ctx context.Context, slug string) error { _, err := registry.Suspend(ctx, slug); return err }
-			resume := func(ctx context.Context, slug string) error { _, err := registry.Resume(ctx, slug); return err }
 
 			all := documents(product, category)
 			fields := rootFields(t)
@@ -379,7 +375,7 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 			}
 			for _, field := range fields {
 				owner.Must(t, `{ viewer { role } products { nodes { id } } }`, nil, nil) // the server remembers it as open
-				do(suspend)
+				do(tenant.Suspended)
 				if document := all[field]; document != "" {
 					before := fingerprint(t, db, owner.Tenant.ID)
 					a := owner.Do(t, document, nil)
@@ -396,9 +392,9 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 						t.Errorf("%s: a refused request changed the tenant:\n%s\n%s", field, before, now)
 					}
 				}
-				do(resume)
+				do(tenant.Active)
 			}
-			do(suspend)
+			do(tenant.Suspended)
 			for name, got := range map[string]session{
 				"signIn":         signIn(t, api.Anonymous(), slug, owner.Email, apitest.Password),
 				"refreshSession": refresh(t, api.Anonymous(), held.Session.RefreshToken),
@@ -408,7 +404,7 @@ func TestTokenOfASuspendedTenant(t *testing.T) {
 				}
 			}
 			// Suspension uses nothing up: afterwards the refresh token works.
-			do(resume)
+			do(tenant.Active)
 			if got := refresh(t, api.Anonymous(), held.Session.RefreshToken); got.Session == nil {
 				t.Errorf("after the suspension: %+v", got)
 			}
@@ -452,9 +448,7 @@ func TestTokenOfAReadOnlyTenant(t *testing.T) {
 	}
 	signedIn()
 	owner.Must(t, `{ viewer { role } products { nodes { id } } }`, nil, nil) // the server remembers it as it was
-	if _, err := elsewhere.MakeReadOnly(t.Context(), slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, elsewhere, slug, tenant.ReadOnly)
 	before := data()
 	if strings.Count(before, "\n") < 6 {
 		t.Fatalf("the tenant's tables: %s", before)
@@ -506,9 +500,7 @@ func TestTokenOfAReadOnlyTenant(t *testing.T) {
 	if next := refresh(t, api.Anonymous(), held.Session.RefreshToken); next.Session == nil {
 		t.Errorf("refreshing in a read-only tenant: %+v", next)
 	}
-	if _, err := elsewhere.Resume(t.Context(), slug); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Change(t, elsewhere, slug, tenant.Active)
 	owner.Must(t, `mutation { createCategory(input: {name: "Again"}) { category { id } userErrors { code } } }`, nil, nil)
 	if data() == before {
 		t.Error("nothing can be changed after it was resumed")
